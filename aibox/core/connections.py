@@ -1,0 +1,90 @@
+"""The two ways into PostgreSQL: SQLAlchemy sessions of the app's role, raw asyncpg connections of the system's.
+
+The app's role stands under row-level security and serves Works and reads. The system's role serves what spans all
+tenants (event log, delivery, sealer, reaper, credential look-up) on named tables only.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+import asyncpg
+from msgspec import Meta, Struct
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from aibox.core.errors import StateUnavailable
+
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+"""What asyncpg raises when the server went away: the statement may or may not have been carried out."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """PostgreSQL: `embedded:` keeps one in the data folder; else three URLs, one a role (architecture.md)."""
+
+    url: Annotated[str, Meta(description="`embedded:` or the app role's `postgresql+asyncpg://` URL")] = "embedded:"
+    owner_url: Annotated[
+        str,
+        Meta(description="The owner role's URL, for `aibox migrate` and backup only", extra={"secret": True}),
+    ] = ""
+    system_url: Annotated[
+        str, Meta(description="The system role's URL, for what serves all tenants", extra={"secret": True})
+    ] = ""
+    pool: Annotated[int, Meta(description="Connections a role may hold in this process", ge=2, le=200)] = 12
+
+
+class Urls(Struct, frozen=True, kw_only=True):
+    """Where each role connects, as `postgresql://` URLs that asyncpg reads."""
+
+    app: str
+    system: str
+    owner: str
+
+
+class Connections:
+    """Pools for both roles, open between `run()`'s begin and end. Building one does no I/O."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine: AsyncEngine | None = None
+        self._system: asyncpg.Pool | None = None
+        self._sessions: async_sessionmaker[AsyncSession] | None = None
+        self.urls: Urls | None = None
+
+    @contextlib.asynccontextmanager
+    async def run(self, urls: Urls) -> AsyncGenerator[None]:
+        """Open both pools on `urls`, and close them at the end."""
+        self.urls = urls
+        self._engine = create_async_engine(
+            urls.app.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=self._settings.pool,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+        try:
+            self._system = await asyncpg.create_pool(
+                urls.system, min_size=1, max_size=self._settings.pool, command_timeout=30
+            )
+        except LOST as error:
+            raise StateUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}.") from error
+        try:
+            yield
+        finally:
+            await self._engine.dispose()
+            self._system.terminate()
+            self._engine = self._system = self._sessions = None
+
+    @property
+    def system(self) -> asyncpg.Pool:
+        """Connections of the system's role. Raises `StateUnavailable` while closed."""
+        if self._system is None:
+            raise StateUnavailable()
+        return self._system
+
+    @property
+    def sessions(self) -> async_sessionmaker[AsyncSession]:
+        """Sessions of the app's role. Raises `StateUnavailable` while closed."""
+        if self._sessions is None:
+            raise StateUnavailable()
+        return self._sessions

@@ -1,0 +1,148 @@
+"""The only way modules write and read: `async with db.work(turn) as work` and `async with db.read(turn) as session`."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from sqlalchemy import LargeBinary, MetaData, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+
+from aibox.core.connections import Connections
+from aibox.core.errors import StateUnavailable
+from aibox.core.eventlog import LEASE_SECONDS, Entry, EventLog
+from aibox.core.events import Event
+from aibox.core.turn import Turn
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Row(DeclarativeBase):
+    """Base of all ORM rows. Rows never leave their module."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Work:
+    """One short transaction of a turn. Its events are stored with its changes, or neither is."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+        self.events: list[Event] = []
+
+    def record(self, *events: Event) -> None:
+        """Store `events` in this transaction, after the changes made so far and later ones."""
+        self.events.extend(events)
+
+
+class Database:
+    """Works and reads of a turn, confined to its tenant by row-level security."""
+
+    def __init__(self, connections: Connections, log: EventLog) -> None:
+        self._connections = connections
+        self._log = log
+
+    @contextlib.asynccontextmanager
+    async def work(self, turn: Turn) -> AsyncGenerator[Work]:
+        """A transaction that commits when the block ends and rolls back when it raises.
+
+        Await nothing slow inside. Raises `StateUnavailable` when the database goes away.
+        """
+        async with _available(), self._connections.sessions() as session, session.begin():
+            await _confine(session, turn.tenant)
+            work = Work(session)
+            yield work
+            if not work.events:
+                return
+            await session.flush()
+            # The numbers are ours until the commit is known, so the commit happens inside the block.
+            async with self._log.numbering(turn, work.events) as entry:
+                await _insert(session, entry)
+                await session.commit()
+
+    @contextlib.asynccontextmanager
+    async def read(self, turn: Turn) -> AsyncGenerator[AsyncSession]:
+        """A read-only transaction of the turn's tenant."""
+        async with _available(), self._connections.sessions() as session, session.begin():
+            await session.execute(text("SET TRANSACTION READ ONLY"))
+            await _confine(session, turn.tenant)
+            yield session
+
+
+@contextlib.asynccontextmanager
+async def _available() -> AsyncGenerator[None]:
+    try:
+        yield
+    except (InterfaceError, OperationalError, OSError, TimeoutError) as error:
+        raise StateUnavailable() from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StateUnavailable() from error
+        raise
+
+
+async def _confine(session: AsyncSession, tenant: UUID) -> None:
+    await session.execute(text("SELECT set_config('app.tenant', :tenant, true)"), {"tenant": str(tenant)})
+
+
+_START = text(
+    "INSERT INTO core.turn (tenant, turn, principal, parent, started_us, lease_until)"
+    " VALUES (:tenant, :turn, :principal, :parent, :started, now() + make_interval(secs => :lease))"
+    " ON CONFLICT DO NOTHING"
+)
+_EVENTS = text(
+    "INSERT INTO core.event (tenant, turn, seq, type, source, data)"
+    " SELECT :tenant, :turn, q, y, m, d FROM unnest(:seqs, :types, :sources, :datas) AS x (q, y, m, d)"
+).bindparams(
+    bindparam("seqs", type_=ARRAY(INTEGER)),
+    bindparam("types", type_=ARRAY(TEXT)),
+    bindparam("sources", type_=ARRAY(TEXT)),
+    bindparam("datas", type_=ARRAY(LargeBinary)),
+    bindparam("tenant", type_=PGUUID(as_uuid=True)),
+    bindparam("turn", type_=PGUUID(as_uuid=True)),
+)
+_ARTIFACT = text(
+    "INSERT INTO core.artifact (tenant, turn, commitment, kid, sealed)"
+    " VALUES (:tenant, :turn, :commitment, :kid, :sealed) ON CONFLICT DO NOTHING"
+)
+
+
+async def _insert(session: AsyncSession, entry: Entry) -> None:
+    turn = entry.turn
+    if entry.rows[0].seq == 0:
+        await session.execute(
+            _START.bindparams(bindparam("started", type_=BIGINT)),
+            {
+                "tenant": turn.tenant,
+                "turn": turn.id,
+                "principal": turn.principal.pseudonym,
+                "parent": turn.parent,
+                "started": turn.started_us,
+                "lease": LEASE_SECONDS,
+            },
+        )
+    for commitment, kid, sealed in entry.artifacts:
+        await session.execute(
+            _ARTIFACT,
+            {"tenant": turn.tenant, "turn": turn.id, "commitment": commitment, "kid": kid, "sealed": sealed},
+        )
+    await session.execute(
+        _EVENTS,
+        {
+            "tenant": turn.tenant,
+            "turn": turn.id,
+            "seqs": [row.seq for row in entry.rows],
+            "types": [row.type for row in entry.rows],
+            "sources": [row.source for row in entry.rows],
+            "datas": [row.data for row in entry.rows],
+        },
+    )
+    await session.execute(text("SELECT pg_notify('aibox_event', '')"))

@@ -1,0 +1,162 @@
+"""Carries each committed event to each subscriber at least once, in commit order, with a durable cursor.
+
+Order is (xact, row): rows are read only below `pg_snapshot_xmin`, so that a transaction which commits late cannot slip
+in behind the cursor (a plain `row > last` reader loses rows under concurrent writers: tried, 465 of 2,000 lost).
+One replica serves a subscriber at a time, by a session's advisory lock: a transaction held open while a handler works
+would hold `pg_snapshot_xmin` back, and with it every other subscriber.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+import asyncpg
+import structlog
+
+from aibox.core.connections import LOST, Connections
+from aibox.core.errors import AIBoxError
+from aibox.core.events import Bus, Recorded, Subscription
+
+log = structlog.get_logger("aibox.core.delivery")
+
+BATCH = 256
+POLL_SECONDS = 2.0
+MAX_PAUSE_SECONDS = 30.0
+
+NEXT = """
+SELECT tenant, turn, seq, type, source, data, xact::text::bigint AS xact, row_id
+FROM core.event
+WHERE (xact, row_id) > ($1::text::xid8, $2::bigint)
+  AND xact < pg_snapshot_xmin(pg_current_snapshot())
+  AND ($3::text[] IS NULL OR type = ANY ($3))
+ORDER BY xact, row_id
+LIMIT $4
+"""
+HEARD_UP_TO = """
+SELECT xact::text::bigint AS xact, row_id FROM core.event
+WHERE xact < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xact DESC, row_id DESC LIMIT 1
+"""
+
+
+class Delivery:
+    """One task per subscriber, woken by NOTIFY and, should one be missed, by a slow poll."""
+
+    def __init__(self, connections: Connections, bus: Bus) -> None:
+        self._connections = connections
+        self._bus = bus
+        self._wakes: dict[str, asyncio.Event] = {}
+
+    @contextlib.asynccontextmanager
+    async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Deliver until the block ends."""
+        self._wakes = {name: asyncio.Event() for name in self._bus.subscriptions}
+        started = [tasks.create_task(self._listen(), name="delivery.listen")]
+        for subscription in self._bus.subscriptions.values():
+            started.append(tasks.create_task(self._serve(subscription), name=f"delivery.{subscription.name}"))
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
+
+    async def drain(self, subscriber: str) -> None:
+        """Return when `subscriber` has handled all that is committed and readable at the call."""
+        await self._deliver(self._bus.subscriptions[subscriber], wait=True)
+
+    async def _listen(self) -> None:
+        def wake(*_: object) -> None:
+            for event in self._wakes.values():
+                event.set()
+
+        assert self._connections.urls is not None
+        while True:
+            try:
+                connection = await asyncpg.connect(self._connections.urls.system)
+            except LOST:
+                await asyncio.sleep(POLL_SECONDS / 4)
+                continue
+            try:
+                await connection.add_listener("aibox_event", wake)
+                while not connection.is_closed():
+                    wake()
+                    await asyncio.sleep(POLL_SECONDS)
+            finally:
+                connection.terminate()
+
+    async def _serve(self, subscription: Subscription) -> None:
+        pause = 0.1
+        wake = self._wakes[subscription.name]
+        while True:
+            await wake.wait()
+            wake.clear()
+            try:
+                await self._deliver(subscription, wait=False)
+                pause = 0.1
+            except Exception as error:
+                known = isinstance(error, (*LOST, AIBoxError, asyncpg.PostgresError))
+                log.warning(
+                    "delivery.failed",
+                    subscriber=subscription.name,
+                    error=type(error).__name__,
+                    exc_info=not known,
+                )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                wake.set()
+
+    async def _deliver(self, subscription: Subscription, *, wait: bool) -> None:
+        """Hand over batch after batch until nothing is left; not while another replica does, unless `wait`."""
+        async with self._connections.system.acquire() as connection:
+            if wait:
+                await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", subscription.name)
+            elif not await connection.fetchval(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", subscription.name
+            ):
+                return
+            try:
+                while await _batch(connection, subscription):
+                    pass
+            finally:
+                if not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscription.name)
+
+
+async def _batch(connection: asyncpg.Connection, subscription: Subscription) -> bool:
+    """Hand over one batch and move the cursor; whether there may be more."""
+    cursor = await connection.fetchrow(
+        "SELECT xact::text::bigint AS xact, row_id FROM core.cursor WHERE subscriber = $1", subscription.name
+    )
+    begin = (cursor["xact"], cursor["row_id"]) if cursor is not None else (0, 0)
+    types = None if subscription.types is None else sorted(subscription.types)
+    newest = await connection.fetchrow(HEARD_UP_TO)
+    rows = await connection.fetch(NEXT, str(begin[0]), begin[1], types, BATCH)
+    if rows:
+        await subscription.handler([_recorded(row) for row in rows])
+    full = len(rows) == BATCH
+    seen = (rows[-1]["xact"], rows[-1]["row_id"]) if rows else begin
+    if newest is not None and not full:
+        # All that this subscriber wants up to `newest` is handled: skip what it did not want.
+        seen = max(seen, (newest["xact"], newest["row_id"]))
+    if seen != begin:
+        await connection.execute(
+            "INSERT INTO core.cursor (subscriber, xact, row_id) VALUES ($1, $2::text::xid8, $3)"
+            " ON CONFLICT (subscriber) DO UPDATE SET xact = excluded.xact, row_id = excluded.row_id",
+            subscription.name,
+            str(seen[0]),
+            seen[1],
+        )
+    return full
+
+
+def _recorded(row: asyncpg.Record) -> Recorded:
+    return Recorded(
+        tenant=row["tenant"],
+        turn=row["turn"],
+        seq=row["seq"],
+        type=row["type"],
+        source=row["source"],
+        data=row["data"],
+        xact=row["xact"],
+        row=row["row_id"],
+    )

@@ -1,0 +1,309 @@
+"""The one durable log, as writers see it: `EventLog.log` returns when the events are on disk.
+
+Events of all turns that are logged while one insert is in flight go into the next (group commit). The rows of a turn
+are numbered 0, 1, 2, … by its ledger, which lives in the process that runs the turn; (tenant, turn, seq) is the primary
+key, so a repeated insert changes nothing and a foreign one is found out by comparing the stored bytes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from aibox.core.connections import LOST, Connections
+from aibox.core.errors import AuditUnavailable, StateUnavailable, TurnEnded
+from aibox.core.events import Artifact, Event, Recorded, TurnSealed, TurnStarted, record
+from aibox.core.keys import DataKeys
+from aibox.core.turn import Turn
+
+log = structlog.get_logger("aibox.core.eventlog")
+
+LEASE_SECONDS = 60
+"""A turn whose lease ran out, plus the grace, is sealed `abandoned` by the reaper (audit.md)."""
+
+RENEW_SECONDS = 20
+MAX_BATCH = 512
+MAX_WAITING = 20_000
+RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0)
+
+INSERT = """
+WITH started AS (
+    INSERT INTO core.turn (tenant, turn, principal, parent, started_us, lease_until)
+    SELECT t, u, p, nullif(r, '')::uuid, s, now() + make_interval(secs => $14)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[]) AS x (t, u, p, r, s)
+    ON CONFLICT DO NOTHING
+), kept AS (
+    INSERT INTO core.artifact (tenant, turn, commitment, kid, sealed)
+    SELECT * FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::bytea[])
+    ON CONFLICT DO NOTHING
+), ended AS (
+    UPDATE core.turn SET state = 'ended', outcome = x.o
+    FROM unnest($15::uuid[], $16::uuid[], $17::text[]) AS x (t, u, o)
+    WHERE core.turn.tenant = x.t AND core.turn.turn = x.u AND core.turn.state = 'open'
+), logged AS (
+    INSERT INTO core.event (tenant, turn, seq, type, source, data)
+    SELECT x.t, x.u, x.q, x.y, x.m, x.d
+    FROM unnest($11::uuid[], $12::uuid[], $13::int[], $18::text[], $19::text[], $20::bytea[])
+         AS x (t, u, q, y, m, d)
+    ON CONFLICT (tenant, turn, seq) DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM logged) AS logged, pg_notify('aibox_event', '')
+"""
+
+
+class Ledger:
+    """The numbering of one turn that runs in this process."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.next: int | None = 0
+        """The next number; None when the last write's fate is unknown and the table must be asked."""
+        self.started = False
+        """Whether the turn is known to stand in the table."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What one call of `log` wants written."""
+
+    turn: Turn
+    rows: tuple[Recorded, ...]
+    artifacts: tuple[tuple[str, str, bytes], ...]
+    outcome: str | None
+    written: asyncio.Future[None]
+
+
+class EventLog:
+    """Writes events before their acts. All methods raise `AuditUnavailable` when nothing can be made durable."""
+
+    def __init__(self, connections: Connections, keys: DataKeys) -> None:
+        self._connections = connections
+        self._keys = keys
+        self._ledgers: dict[UUID, tuple[Turn, Ledger]] = {}
+        self._waiting: asyncio.Queue[Entry] = asyncio.Queue(MAX_WAITING)
+        self._running = False
+
+    @contextlib.asynccontextmanager
+    async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Write until the block ends; then what still waits is written."""
+        writer = tasks.create_task(self._write(), name="eventlog.write")
+        renewer = tasks.create_task(self._renew(), name="eventlog.renew")
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+            renewer.cancel()
+            await self._waiting.join()
+            writer.cancel()
+            await asyncio.gather(writer, renewer, return_exceptions=True)
+
+    async def log(self, turn: Turn, *events: Event) -> tuple[Recorded, ...]:
+        """Make `events` durable, in this order, and return them as recorded. The act they announce may follow.
+
+        Raises `TurnEnded` for a turn that is over (also when the reaper ended it).
+        """
+        return await self._log(turn, events, outcome=None)
+
+    async def end(self, turn: Turn, outcome: str, *, children: Iterable[UUID] = ()) -> None:
+        """Log `turn_sealed` and ask for the seal. A turn that recorded nothing leaves nothing.
+
+        `outcome` is `sealed`, `failed`, `denied` or `abandoned` (audit.md). Ending twice changes nothing.
+        """
+        if not self.is_open(turn):
+            self._ledgers.pop(turn.id, None)
+            return
+        event = TurnSealed(outcome=outcome, children=tuple(str(child) for child in children))
+        await self._log(turn, (event,), outcome=outcome)
+
+    def is_open(self, turn: Turn) -> bool:
+        """Whether the turn has recorded something in this process and has not ended."""
+        known = self._ledgers.get(turn.id)
+        return known is not None and known[1].started
+
+    @contextlib.asynccontextmanager
+    async def numbering(self, turn: Turn, events: Sequence[Event]) -> AsyncGenerator[Entry]:
+        """Rows for `events`, numbered next in `turn`; the caller writes them inside the block.
+
+        When the block raises, their fate is unknown, and the next write asks the table first.
+        """
+        _, ledger = self._ledgers.setdefault(turn.id, (turn, Ledger()))
+        async with ledger.lock:
+            first = await self._stored_next(turn) if ledger.next is None else ledger.next
+            ledger.next = None
+            listed: list[Event] = [*events] if first else [_started(turn), *events]
+            rows = tuple(record(turn, event, seq=first + n) for n, event in enumerate(listed))
+            artifacts = await self._seal(turn, [a for event in listed for a in event.artifacts])
+            try:
+                yield Entry(turn, rows, artifacts, None, asyncio.get_running_loop().create_future())
+            except TurnEnded:
+                self._ledgers.pop(turn.id, None)
+                raise
+            ledger.next = first + len(rows)
+            ledger.started = True
+
+    async def _log(self, turn: Turn, events: Sequence[Event], *, outcome: str | None) -> tuple[Recorded, ...]:
+        if not self._running:
+            raise AuditUnavailable()
+        async with self.numbering(turn, events) as numbered:
+            entry = msgspec.structs.replace(numbered, outcome=outcome)
+            try:
+                self._waiting.put_nowait(entry)
+            except asyncio.QueueFull:
+                raise AuditUnavailable() from None
+            # A caller that is cancelled leaves; the rows are written all the same, and the ledger asks next time.
+            await asyncio.shield(entry.written)
+        if outcome is not None:
+            self._ledgers.pop(turn.id, None)
+        return entry.rows
+
+    async def _seal(self, turn: Turn, artifacts: Sequence[Artifact]) -> tuple[tuple[str, str, bytes], ...]:
+        if not artifacts:
+            return ()
+        key = await self._keys.of(turn.tenant, turn.principal.pseudonym)
+        return tuple(
+            (a.commitment, key.kid, key.seal_bytes(a.salt + a.data, owner=a.commitment, field="artifact"))
+            for a in artifacts
+        )
+
+    async def _stored_next(self, turn: Turn) -> int:
+        try:
+            row = await self._connections.system.fetchrow(
+                "SELECT coalesce(max(seq) + 1, 0) AS next, bool_or(type = 'turn_sealed') AS ended"
+                " FROM core.event WHERE tenant = $1 AND turn = $2",
+                turn.tenant,
+                turn.id,
+            )
+        except (*LOST, StateUnavailable):
+            raise AuditUnavailable() from None
+        assert row is not None
+        if row["ended"]:
+            self._ledgers.pop(turn.id, None)
+            raise TurnEnded()
+        return int(row["next"])
+
+    async def _write(self) -> None:
+        while True:
+            entries = [await self._waiting.get()]
+            while len(entries) < MAX_BATCH and not self._waiting.empty():
+                entries.append(self._waiting.get_nowait())
+            try:
+                await self._insert(entries)
+            except AuditUnavailable as error:
+                _fail(entries, error)
+            except asyncpg.PostgresError as error:
+                # The database answered and refused: a bug or a full disk. Nothing acts; every waiter hears it.
+                log.error("eventlog.refused", error=str(error))
+                _fail(entries, AuditUnavailable())
+            finally:
+                for _ in entries:
+                    self._waiting.task_done()
+
+    async def _insert(self, entries: Sequence[Entry]) -> None:
+        arguments = _arguments(entries)
+        for pause in (*RETRY_SECONDS, None):
+            try:
+                logged = await self._connections.system.fetchval(INSERT, *arguments)
+                break
+            except (*LOST, StateUnavailable) as error:
+                log.warning("eventlog.lost", error=type(error).__name__)
+                if pause is None:
+                    raise AuditUnavailable() from None
+                await asyncio.sleep(pause)
+        if logged == sum(len(entry.rows) for entry in entries):
+            for entry in entries:
+                _resolve(entry)
+            return
+        for entry in entries:
+            await self._compare(entry)
+
+    async def _compare(self, entry: Entry) -> None:
+        """Some rows were there already: ours from an unknown commit, or another's (the reaper ended the turn)."""
+        try:
+            stored = await self._connections.system.fetch(
+                "SELECT seq, data FROM core.event WHERE tenant = $1 AND turn = $2 AND seq >= $3",
+                entry.turn.tenant,
+                entry.turn.id,
+                entry.rows[0].seq,
+            )
+        except (*LOST, StateUnavailable):
+            _fail([entry], AuditUnavailable())
+            return
+        found = {row["seq"]: row["data"] for row in stored}
+        if all(found.get(row.seq) == row.data for row in entry.rows):
+            _resolve(entry)
+        else:
+            _fail([entry], TurnEnded())
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            turns = [turn for turn, _ in self._ledgers.values()]
+            if not turns:
+                continue
+            try:
+                await self._connections.system.execute(
+                    "UPDATE core.turn SET lease_until = now() + make_interval(secs => $3)"
+                    " FROM unnest($1::uuid[], $2::uuid[]) AS x (t, u)"
+                    " WHERE core.turn.tenant = x.t AND core.turn.turn = x.u AND core.turn.state = 'open'",
+                    [turn.tenant for turn in turns],
+                    [turn.id for turn in turns],
+                    LEASE_SECONDS,
+                )
+            except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
+                # Leases have a grace of several renewals; the next one tries again.
+                log.warning("eventlog.renew_failed", error=type(error).__name__)
+
+
+def _started(turn: Turn) -> TurnStarted:
+    return TurnStarted(
+        principal=turn.principal.pseudonym,
+        kind=turn.principal.kind,
+        parent=str(turn.parent) if turn.parent else None,
+        key=turn.principal.key_id,
+    )
+
+
+def _arguments(entries: Sequence[Entry]) -> tuple[Any, ...]:
+    opened = [entry.turn for entry in entries if entry.rows[0].seq == 0]
+    kept = [(entry.turn, *artifact) for entry in entries for artifact in entry.artifacts]
+    rows = [row for entry in entries for row in entry.rows]
+    ended = [entry for entry in entries if entry.outcome is not None]
+    return (
+        [turn.tenant for turn in opened],
+        [turn.id for turn in opened],
+        [turn.principal.pseudonym for turn in opened],
+        [str(turn.parent or "") for turn in opened],
+        [turn.started_us for turn in opened],
+        [item[0].tenant for item in kept],
+        [item[0].id for item in kept],
+        [item[1] for item in kept],
+        [item[2] for item in kept],
+        [item[3] for item in kept],
+        [row.tenant for row in rows],
+        [row.turn for row in rows],
+        [row.seq for row in rows],
+        LEASE_SECONDS,
+        [entry.turn.tenant for entry in ended],
+        [entry.turn.id for entry in ended],
+        [entry.outcome for entry in ended],
+        [row.type for row in rows],
+        [row.source for row in rows],
+        [row.data for row in rows],
+    )
+
+
+def _resolve(entry: Entry) -> None:
+    if not entry.written.done():
+        entry.written.set_result(None)
+
+
+def _fail(entries: Sequence[Entry], error: AuditUnavailable | TurnEnded) -> None:
+    for entry in entries:
+        if not entry.written.done():
+            entry.written.set_exception(type(error)())

@@ -1,0 +1,82 @@
+"""Logs, metrics and request ids: structlog to standard error, Prometheus counters by stable names.
+
+No prompt, answer, secret or address is ever logged. `AIBOX_LOG_FORMAT=json` is for machines, `text` for people.
+"""
+
+import logging
+import sys
+from typing import Annotated, Literal
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec import Meta, Struct
+
+from aibox.core.turn import uuid7
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Logging."""
+
+    format: Annotated[Literal["text", "json"], Meta(description="`text` for people, `json` for machines")] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe level that is logged"),
+    ] = "info"
+
+
+def configure(settings: Settings) -> None:
+    """Set up structlog and route the standard library's records through it. Idempotent."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    logging.getLogger("aibox").setLevel(level)
+
+
+class Telemetry:
+    """Gives each request an id (`X-Correlation-ID` of the caller is kept) and binds it to every log line of it.
+
+    Plain ASGI around the whole application, so that a path nobody serves has an id too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-correlation-id"), b"")
+        request_id = given.decode()[:128] if given.isascii() and given else str(uuid7())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-correlation-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            await self.app(scope, receive, send_with_id)

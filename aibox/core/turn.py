@@ -1,0 +1,116 @@
+"""Who acts, in which tenant, in which turn: frozen values that every service method takes first."""
+
+import os
+import time
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+PLATFORM_TENANT = UUID(int=0)
+"""The tenant whose log takes what happens before a tenant is known: boot, a failed sign-in."""
+
+Kind = Literal["user", "service", "anonymous", "system"]
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a principal may do; the union of its roles, narrowed by denials (identity.md, "Permissions")."""
+
+    agents: frozenset[str] = frozenset()
+    memory: frozenset[str] = frozenset()
+    tools_allowed: frozenset[str] = frozenset()
+    tools_denied: frozenset[str] = frozenset()
+    admin: frozenset[str] = frozenset()
+    chat: bool = False
+
+
+class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits in US dollars that a role or a key sets; None is no limit of its own."""
+
+    monthly_usd: Decimal | None = None
+    per_request_usd: Decimal | None = None
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified caller. `pseudonym` is random per tenant: the only name that reaches an event."""
+
+    kind: Kind
+    tenant: UUID
+    id: UUID
+    pseudonym: str
+    roles: tuple[str, ...] = ()
+    permissions: Permissions = Permissions()
+    key_id: str | None = None
+    session_id: str | None = None
+    scopes: frozenset[str] | None = None
+    limits: CostLimits = CostLimits()
+
+    def may(self, permission: str) -> bool:
+        """Whether a dotted permission such as `admin.manage_users`, `memory.read_own` or `chat` is granted."""
+        group, _, name = permission.partition(".")
+        match group:
+            case "chat":
+                return self.permissions.chat
+            case "admin":
+                return name in self.permissions.admin
+            case "memory":
+                return name in self.permissions.memory
+            case "agents":
+                return name in self.permissions.agents
+            case "tools":
+                granted = "*" in self.permissions.tools_allowed or name in self.permissions.tools_allowed
+                return granted and name not in self.permissions.tools_denied
+            case _:
+                raise ValueError(f"unknown permission {permission!r}")
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One request or job: the unit that is logged, sealed and paid for. `id` is a UUIDv7, also the run's id."""
+
+    id: UUID
+    principal: Principal
+    started_us: int
+    parent: UUID | None = None
+
+    @property
+    def tenant(self) -> UUID:
+        return self.principal.tenant
+
+
+def begin(principal: Principal, *, parent: UUID | None = None) -> Turn:
+    """A new turn of `principal`, beginning now. Nothing is stored until its first event."""
+    return Turn(id=uuid7(), principal=principal, started_us=time.time_ns() // 1000, parent=parent)
+
+
+def system_turn(tenant: UUID = PLATFORM_TENANT, *, parent: UUID | None = None) -> Turn:
+    """A turn of AIBox itself in `tenant`: jobs, boot, the administrator at the console."""
+    everything = Permissions(
+        agents=frozenset({"create", "delete", "configure"}),
+        memory=frozenset({"read_own", "read_team", "read_org", "write", "delete", "share"}),
+        tools_allowed=frozenset({"*"}),
+        admin=frozenset(
+            {
+                "manage_users",
+                "manage_roles",
+                "manage_templates",
+                "manage_providers",
+                "view_audit_log",
+                "manage_tenant",
+            }
+        ),
+        chat=True,
+    )
+    return begin(
+        Principal(kind="system", tenant=tenant, id=UUID(int=0), pseudonym="system", permissions=everything),
+        parent=parent,
+    )
+
+
+def uuid7() -> UUID:
+    """A UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then random bits. Python 3.14 has it built in."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    return UUID(int=value)

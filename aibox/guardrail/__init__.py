@@ -1,0 +1,127 @@
+"""Judges what goes in and what comes out, masks what a model need not see, and puts it back for the same user."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from aibox.core.errors import AIBoxError, Forbidden
+from aibox.core.events import Event
+from aibox.core.turn import Turn
+from aibox.router import ModelRouter
+
+Decision = Literal["allow", "rewrite", "block"]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What is scanned and masked by default."""
+
+    profile: Annotated[
+        Literal["permissive", "balanced", "strict"],
+        Meta(description="How much is blocked and masked", extra={"env": "GUARDRAIL_PROFILE"}),
+    ] = "balanced"
+    timeout_seconds: Annotated[float, Meta(description="A scanner that is slower refuses")] = 10.0
+
+
+class GuardrailUnavailable(AIBoxError):
+    """A scanner failed or was too slow: nothing passes."""
+
+    status = 503
+    code = "guardrail_unavailable"
+    sentence = "The safety check could not be carried out, so nothing was sent."
+
+
+class Blocked(Forbidden):
+    """A scanner blocked the text (API surfaces; chat shows a `blocked` event)."""
+
+    code = "blocked"
+    sentence = "The safety policy blocked this."
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One scanner's result; `risk` from 0 to 100."""
+
+    scanner: str
+    is_safe: bool
+    risk: int = 0
+    detail: str = ""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What was decided on a text.
+
+    `content` is for the model: secrets removed, personal data as tokens like `<EMAIL_ADDRESS_1>`, stable in the
+    conversation. `visible` is for the same user: secrets removed, personal data as written.
+    """
+
+    decision: Decision
+    reason: str
+    findings: tuple[Finding, ...]
+    content: str
+    visible: str
+    masked: int = 0
+
+
+@runtime_checkable
+class OutputFilter(Protocol):
+    """Scans an answer while it streams; holds back what may be the beginning of something to mask."""
+
+    async def push(self, text: str) -> str:
+        """Take the next piece; return what may be shown, personal data restored. Raises `Blocked`,
+        `GuardrailUnavailable`."""
+        ...
+
+    async def close(self) -> str:
+        """The rest. Logs the verdict on the whole answer."""
+        ...
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict once closed; `content` is the answer as the model may see it again."""
+        ...
+
+
+@runtime_checkable
+class Guardrail(Protocol):
+    """Scans for the turn's tenant by its policy. Every check is logged as a `guardrail_verdict`."""
+
+    async def check_input(self, turn: Turn, texts: Sequence[str], *, conversation: UUID | None = None) -> list[Verdict]:
+        """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`."""
+        ...
+
+    def output(self, turn: Turn, *, conversation: UUID | None = None) -> OutputFilter:
+        """A filter for one answer."""
+        ...
+
+    async def restore(self, turn: Turn, text: str, *, conversation: UUID) -> str:
+        """`text` with the conversation's tokens replaced by what they stand for."""
+        ...
+
+    async def is_off(self, turn: Turn) -> bool:
+        """Whether the policy for this principal switches scanners and masks off (bytes pass as they are)."""
+        ...
+
+    def guarded(self, router: ModelRouter) -> ModelRouter:
+        """The same router with inputs masked and outputs scanned, for callers outside a turn's own steps."""
+        ...
+
+
+class GuardrailVerdict(Event, frozen=True, kw_only=True):
+    """A text was judged. `scanners` are `name:risk` of those that found something; the text is never in it."""
+
+    type: ClassVar[str] = "guardrail_verdict"
+    direction: Literal["input", "output"]
+    decision: Decision
+    profile: str
+    scanners: tuple[str, ...] = ()
+    masked: int = 0
+    duration_ms: int = 0
+
+
+class InputBlocked(Event, frozen=True, kw_only=True):
+    """An input was blocked; nothing reached a model."""
+
+    type: ClassVar[str] = "guardrail.input.blocked"
+    actor: str
+    reason: str

@@ -1,0 +1,255 @@
+"""Any model behind one face: providers, models and role aliases; streams, meters, and says how a provider failed."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from aibox.core.errors import AIBoxError, Conflict, NotFound, ValidationFailed
+from aibox.core.events import Event
+from aibox.core.turn import Turn
+from aibox.observability import Price, Usage
+
+ROLES = (
+    "default",
+    "title",
+    "classifier",
+    "memory",
+    "profile_curation",
+    "vision",
+    "guardrail",
+    "knowledge",
+    "embedding",
+)
+"""The role aliases: eight for chat models, and `embedding`."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Models and the way to them."""
+
+    local: Annotated[bool, Meta(description="Serve the small demonstration model as a child process")] = True
+    local_model: Annotated[str, Meta(description="A GGUF file to serve instead of the demonstration model")] = ""
+    local_threads: Annotated[int, Meta(description="Threads of the local model; 0 leaves one core free")] = 0
+    local_context: Annotated[int, Meta(description="Context of the local model in tokens")] = 4096
+    connect_seconds: Annotated[float, Meta(description="Time limit to connect to a provider")] = 5.0
+    first_byte_seconds: Annotated[float, Meta(description="Time limit for a provider's first byte")] = 120.0
+    idle_seconds: Annotated[float, Meta(description="Time limit between two bytes of a provider")] = 60.0
+    total_seconds: Annotated[float, Meta(description="Time limit for a whole answer")] = 600.0
+
+
+class ModelUnknown(NotFound):
+    code = "model_unknown"
+    sentence = "No model has this name here."
+
+
+class RoleNotConfigured(Conflict):
+    code = "role_not_configured"
+    sentence = "No model is set for this role; an administrator can set one."
+
+
+class ProviderKeyMissing(Conflict):
+    code = "provider_key_missing"
+    sentence = "The provider wants an API key and none is stored."
+
+
+class RoleNoBackend(AIBoxError):
+    status = 503
+    code = "role_no_backend"
+    sentence = "No model that serves this role can be reached right now."
+
+
+class BackendUnavailable(AIBoxError):
+    """The provider could not be reached, answered an error of its own, HTML, or cut its stream."""
+
+    status = 502
+    code = "backend_unavailable"
+    sentence = "The model's provider failed to answer."
+
+
+class BackendRefused(AIBoxError):
+    """The provider refused the request itself (4xx); its sentence is passed on."""
+
+    status = 400
+    code = "backend_refused"
+    sentence = "The model's provider refused the request."
+
+
+class UpstreamRedirect(AIBoxError):
+    """Redirects are never followed; the sentence names the target."""
+
+    status = 502
+    code = "upstream_redirect"
+    sentence = "The provider redirects elsewhere; use the target as its base URL."
+
+
+class ProviderProbeFailed(ValidationFailed):
+    code = "provider_probe_failed"
+    sentence = "The provider did not list its models; nothing was saved."
+
+
+class AddressRefused(ValidationFailed):
+    code = "address_refused"
+    sentence = "This address is internal; an operator can allow it in http.internal_hosts."
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """A place that serves models. `has_key` says that a key is stored; the key itself is never shown."""
+
+    id: UUID
+    name: str
+    type: Literal["local", "vllm", "external"]
+    adapter: Literal["chat_completions"] = "chat_completions"
+    base_url: str
+    has_key: bool
+    enabled: bool
+    models: tuple["Model", ...] = ()
+    health: Literal["ok", "down", "unknown"] = "unknown"
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model of a provider; `context` in tokens, `price` None when unknown."""
+
+    id: str
+    provider: str
+    capabilities: tuple[str, ...] = ()
+    context: int | None = None
+    price: Price | None = None
+    demonstration: bool = False
+
+
+class ModelCall(Struct, frozen=True, kw_only=True):
+    """A Chat Completions request: `body` is its JSON as the client sent it or as we built it. The router sets `model`,
+    `stream` and `stream_options` in it and passes the other members on byte for byte.
+
+    `model` is an alias (`default`), a model id, or `provider/model`. `wants_usage`: the caller asked for usage chunks.
+    """
+
+    model: str
+    body: bytes
+    wants_usage: bool = True
+
+
+class Chunk(Struct, frozen=True):
+    """One `data:` frame of a Chat Completions stream, as the provider sent it, with what we read out of it."""
+
+    data: bytes
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A whole Chat Completions response: `data` as the provider sent it."""
+
+    data: bytes
+    text: str
+    finish_reason: str | None
+    usage: Usage
+    provider: str
+    model: str
+    attempts: int
+    cost_usd: str | None = None
+
+
+@runtime_checkable
+class ModelStream(Protocol):
+    """An answer that is arriving. Iterating ends after `model_response` is durable; usage and cost are known then."""
+
+    provider: str
+    model: str
+    attempts: int
+    context: int | None
+    usage: Usage | None
+    cost_usd: str | None
+    finish_reason: str | None
+
+    def __aiter__(self) -> AsyncIterator[Chunk]: ...
+
+
+@runtime_checkable
+class ModelRouter(Protocol):
+    """Calls models. Logs `model_invoked` before the call and `model_response` after it, whatever way it ends.
+
+    It is unguarded: `guardrail.guarded(router)` is the same Protocol with masks.
+    """
+
+    def stream(self, turn: Turn, call: ModelCall) -> AbstractAsyncContextManager[ModelStream]:
+        """An open stream: entering raises when no first byte came; leaving early cancels the provider's call."""
+        ...
+
+    async def complete(self, turn: Turn, call: ModelCall) -> Answer:
+        """The whole answer."""
+        ...
+
+    async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
+        """One vector per text, of unit length."""
+        ...
+
+    async def models(self, turn: Turn) -> list[dict[str, Any]]:
+        """The data of `GET /v1/models`: OpenAI's model objects with a member `aibox`."""
+        ...
+
+
+@runtime_checkable
+class Catalogue(Protocol):
+    """Providers, models and roles, kept in PostgreSQL, read through an atomic snapshot."""
+
+    async def add_provider(
+        self,
+        turn: Turn,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str | None = None,
+        type: str = "external",
+        models: Sequence[str] | None = None,
+    ) -> Provider:
+        """Normalise the URL, probe `/models`, seal the key, save. Raises `ProviderProbeFailed`, `UpstreamRedirect`,
+        `AddressRefused`; nothing is saved then."""
+        ...
+
+    async def providers(self, turn: Turn) -> list[Provider]: ...
+
+    async def remove_provider(self, turn: Turn, name: str) -> None: ...
+
+    async def set_role(self, turn: Turn, role: str, model: str | None, *, fallbacks: Sequence[str] = ()) -> None: ...
+
+    async def roles(self, turn: Turn) -> dict[str, dict[str, Any] | None]:
+        """alias → `{"model", "fallbacks"}`, None where unset; all of `ROLES`."""
+        ...
+
+    async def set_price(self, turn: Turn, model: str, price: Price | None) -> None: ...
+
+
+class ModelInvoked(Event, frozen=True, kw_only=True):
+    """A model is about to be called; the request is an artifact."""
+
+    type: ClassVar[str] = "model_invoked"
+    provider: str
+    model: str
+    alias: str
+    attempt: int
+    stream: bool
+
+
+class ModelResponse(Event, frozen=True, kw_only=True):
+    """A model call ended. When not `ok`, `code` names the failure; the answer is an artifact, as far as it came.
+
+    Times in milliseconds; `cost_usd` a decimal string, empty when the price is unknown.
+    """
+
+    type: ClassVar[str] = "model_response"
+    provider: str
+    model: str
+    alias: str
+    ok: bool
+    code: str = ""
+    finish_reason: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+    cost_usd: str = ""
+    latency_ms: int = 0
+    first_byte_ms: int = 0

@@ -1,0 +1,1 @@
+"""Lane `core`: the event log, turns with their leases, artifacts, delivery cursors and data keys."""

@@ -1,0 +1,104 @@
+"""Shared fixtures: one real PostgreSQL for the run, and for each test that asks a database copied from a template."""
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from msgspec import Struct
+
+from aibox.core import connections
+from aibox.core.connections import Connections, Urls
+from aibox.core.db import Database
+from aibox.core.delivery import Delivery
+from aibox.core.eventlog import EventLog
+from aibox.core.events import Bus
+from aibox.core.keyring import Rings, load_rings
+from aibox.core.keys import DataKeys
+from aibox.stores import postgres
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Generator[Path]:
+    """A short-named folder for the run (a socket's path has 107 characters at most)."""
+    folder = Path(tempfile.mkdtemp(prefix="aibox-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def cluster(scratch: Path) -> AsyncGenerator[Urls]:
+    """A running, migrated embedded PostgreSQL: the template of all test databases."""
+    async with postgres.open_postgres(connections.Settings(), scratch) as urls:
+        yield urls
+
+
+@pytest.fixture
+async def urls(cluster: Urls) -> AsyncGenerator[Urls]:
+    """A database of the test's own, migrated and empty."""
+    name = f"t{next(_numbers)}_{secrets.token_hex(3)}"
+    admin = cluster.owner.replace("aibox_owner@/aibox", "postgres@/postgres")
+    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE aibox OWNER aibox_owner")
+    yield Urls(
+        app=cluster.app.replace("/aibox?", f"/{name}?"),
+        system=cluster.system.replace("/aibox?", f"/{name}?"),
+        owner=cluster.owner.replace("/aibox?", f"/{name}?"),
+    )
+    await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Kernel(Struct, frozen=True, kw_only=True):
+    """A running kernel on a fresh database."""
+
+    urls: Urls
+    connections: Connections
+    rings: Rings
+    keys: DataKeys
+    log: EventLog
+    db: Database
+    bus: Bus
+    delivery: Delivery
+    tasks: asyncio.TaskGroup
+    folder: Path
+
+
+@pytest.fixture
+async def kernel(urls: Urls, scratch: Path) -> AsyncGenerator[Kernel]:
+    """The kernel without delivery running: a test calls `kernel.delivery.drain(name)`, or enters `delivery.run`."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    rings = load_rings(folder / "keys.json", {})
+    links = Connections(connections.Settings(pool=6))
+    bus = Bus()
+    keys = DataKeys(links, rings["secrets"])
+    log = EventLog(links, keys)
+    async with links.run(urls), asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(log.run(tasks))
+        yield Kernel(
+            urls=urls,
+            connections=links,
+            rings=rings,
+            keys=keys,
+            log=log,
+            db=Database(links, log),
+            bus=bus,
+            delivery=Delivery(links, bus),
+            tasks=tasks,
+            folder=folder,
+        )
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
