@@ -93,6 +93,8 @@ class ValidationFailed(AIBoxError):
     code = "validation_failed"
     sentence = "Some fields are not valid."
 
+    fields: Sequence[Mapping[str, str]] = ()
+
     def __init__(self, sentence: str | None = None, *, fields: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(sentence)
         self.fields = [dict(field) for field in fields]
@@ -152,6 +154,18 @@ class BootRefused(Exception):
 
 
 OPENAI_SURFACE = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/routes")
+
+
+def revive(code: str, sentence: str) -> AIBoxError:
+    """The error of class `code` that said `sentence` elsewhere, such as in a run's stream; `Internal` if unknown."""
+    kind = next((kind for kind in _kinds(AIBoxError) if kind.code == code), Internal)
+    error = kind.__new__(kind)
+    AIBoxError.__init__(error, sentence)
+    return error
+
+
+def _kinds(kind: type[AIBoxError]) -> list[type[AIBoxError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_kinds(child))]
 
 
 def is_openai_surface(path: str) -> bool:

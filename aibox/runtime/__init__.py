@@ -1,8 +1,17 @@
 """The turn: prepare, guard, recall, ask, guard, resolve, remember; conversations, runs and the API for AI clients."""
 
-from typing import Annotated
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from aibox.core.errors import AIBoxError, Conflict
+from aibox.core.events import Event
+from aibox.core.turn import Turn
+
+RunStatus = Literal["queued", "running", "waiting_approval", "completed", "failed", "cancelled"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -11,4 +20,160 @@ class Settings(Struct, frozen=True, kw_only=True):
     turn_seconds: Annotated[float, Meta(description="Time limit for a whole turn")] = 600.0
     seal_wait_seconds: Annotated[float, Meta(description="How long the last frame waits for the seal")] = 0.25
     events_hours: Annotated[int, Meta(description="How long the stream events of a run can be read again")] = 24
-    history_items: Annotated[int, Meta(description="Most messages of a conversation put into a prompt")] = 40
+    history_items: Annotated[int, Meta(description="Most earlier messages put into a prompt")] = 40
+    history_characters: Annotated[int, Meta(description="Most characters of earlier messages in a prompt")] = 8000
+
+
+class RunEnded(Conflict):
+    code = "run_ended"
+    sentence = "The run is over."
+
+
+class StreamExpired(AIBoxError):
+    """The stream events of the run are no longer kept."""
+
+    status = 410
+    code = "stream_expired"
+    sentence = "The events of this run are no longer kept; read the conversation's items instead."
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """A tree of items with one owner; the API also calls it a session."""
+
+    id: UUID
+    title: str
+    pinned: bool
+    updated_at: datetime
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """A message in a conversation. Several items with one parent are branches. `run_id` is the turn it belongs to."""
+
+    id: UUID
+    parent_id: UUID | None
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant"]
+    content: str
+    created_at: datetime
+    run_id: UUID
+    status: RunStatus | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One stored turn of a conversation; `run_id` is the turn's id, `item_id` its answer."""
+
+    run_id: UUID
+    status: RunStatus
+    item_id: UUID
+    started_at: datetime
+    ended_at: datetime | None = None
+    finish_reason: str | None = None
+    code: str | None = None
+
+
+class StreamEvent(Struct, frozen=True):
+    """One event of a run's stream, numbered from 1; `data` is its JSON."""
+
+    n: int
+    name: str
+    data: bytes
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What a user sends. `parent_id` unset: after the newest item; None: a new root; an id: a branch under it."""
+
+    text: str
+    session_id: UUID | None = None
+    parent_id: UUID | UnsetType | None = UNSET
+    temporary: bool = False
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """A run that has begun."""
+
+    run_id: UUID
+    session_id: UUID
+    item_id: UUID
+
+
+@runtime_checkable
+class Chat(Protocol):
+    """Conversations of the turn's user and the runs in them; a stranger's are NotFound."""
+
+    async def start(self, turn: Turn, question: Question) -> Started:
+        """Store the question and begin the run, which outlives the caller. The run ends the turn."""
+        ...
+
+    async def events(self, turn: Turn, conversation: UUID, run: UUID, *, after: int = 0) -> AsyncIterator[StreamEvent]:
+        """The run's events numbered above `after`, the stored ones and then the coming ones, until it ends.
+
+        Raises `StreamExpired` when they are no longer kept.
+        """
+        ...
+
+    async def cancel(self, turn: Turn, conversation: UUID, run: UUID) -> None:
+        """Stop the run; what was answered so far is kept. Raises `RunEnded`."""
+        ...
+
+
+@runtime_checkable
+class Conversations(Protocol):
+    """The stored conversations of the turn's user."""
+
+    async def list(
+        self, turn: Turn, *, query: str = "", limit: int = 50, before: str | None = None
+    ) -> tuple[Sequence[Conversation], str | None]: ...
+
+    async def create(self, turn: Turn, *, title: str = "") -> Conversation: ...
+
+    async def get(self, turn: Turn, conversation: UUID) -> Conversation: ...
+
+    async def update(
+        self, turn: Turn, conversation: UUID, *, title: str | None, pinned: bool | None
+    ) -> Conversation: ...
+
+    async def delete(self, turn: Turn, conversation: UUID) -> None: ...
+
+    async def items(
+        self, turn: Turn, conversation: UUID, *, limit: int = 200, after: str | None = None
+    ) -> tuple[Sequence[Item], str | None]: ...
+
+    async def runs(self, turn: Turn, conversation: UUID) -> Sequence[Run]: ...
+
+
+class QuestionAsked(Event, frozen=True, kw_only=True):
+    """A user's message was taken on, before anything is done with it; the text is an artifact."""
+
+    type: ClassVar[str] = "question.asked"
+    actor: str
+    conversation: str
+    run: str
+
+
+class PromptGenerated(Event, frozen=True, kw_only=True):
+    """The prompt of a chat turn is complete; it is an artifact. `recalled` counts memories in it."""
+
+    type: ClassVar[str] = "prompt_generated"
+    conversation: str
+    messages: int
+    recalled: int
+
+
+class ConversationChanged(Event, frozen=True, kw_only=True):
+    """A conversation was created, renamed, pinned or deleted; `change` says which."""
+
+    type: ClassVar[str] = "conversation.changed"
+    actor: str
+    conversation: str
+    change: Literal["created", "updated", "deleted"]
+
+
+class RunFinished(Event, frozen=True, kw_only=True):
+    """A run of a conversation is stored with its answer, before the client is told that it is done."""
+
+    type: ClassVar[str] = "run.finished"
+    conversation: str
+    status: RunStatus
+    finish_reason: str

@@ -1,0 +1,182 @@
+"""HTTP of the runtime: chat, sessions, conversations, and Chat Completions for other AI clients."""
+
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, delete, get, patch, post
+from litestar.params import Parameter
+from litestar.types import ASGIApp
+
+from aibox.audit import Receipt
+from aibox.core.errors import Internal, UnsupportedMediaType, ValidationFailed, revive
+from aibox.core.turn import Turn
+from aibox.runtime import Chat, Conversation, Conversations, Question
+from aibox.runtime.completions import Completions
+from aibox.runtime.schemas import (
+    AnswerMessage,
+    ChatRequest,
+    ChatResponse,
+    ItemList,
+    NewSession,
+    RunList,
+    SessionChange,
+    SessionCreated,
+    SessionList,
+    SessionView,
+)
+from aibox.runtime.sse import EventStream
+
+CHAT = {"policy": "chat", "scope": "chat"}
+Plain = Request[Any, Any, Any]
+
+
+@post("/v1/chat", opt=CHAT, status_code=200)
+async def chat_sync(
+    request: Plain, turn: Turn, data: ChatRequest, chat: Chat, conversations: Conversations
+) -> ChatResponse:
+    """Ask, and get the whole answer with its receipt."""
+    request.scope["state"]["keeps_turn"] = True
+    started = await chat.start(turn, _question(data))
+    usage: dict[str, Any] | None = None
+    pieces: list[str] = []
+    async for event in await chat.events(turn, started.session_id, started.run_id):
+        content = msgspec.json.decode(event.data, type=dict[str, Any])
+        match event.name:
+            case "token":
+                pieces.append(content["text"])
+            case "usage":
+                usage = content
+            case "error":
+                raise revive(content["code"], content["error"])
+            case "done":
+                return ChatResponse(
+                    turn_id=turn.id,
+                    run_id=started.run_id,
+                    session_id=started.session_id,
+                    item_id=started.item_id,
+                    finish_reason=content["finish_reason"],
+                    receipt=msgspec.convert(content["receipt"], Receipt),
+                    message=AnswerMessage(id=started.item_id, content="".join(pieces)),
+                    usage=usage,
+                )
+    raise Internal()
+
+
+@post("/v1/chat/stream", opt=CHAT, status_code=200, media_type="text/event-stream")
+async def chat_stream(request: Plain, turn: Turn, data: ChatRequest, chat: Chat) -> ASGIApp:
+    """Ask, and read the run's events as they come (spec.md §4). Leaving stops nothing."""
+    request.scope["state"]["keeps_turn"] = True
+    started = await chat.start(turn, _question(data))
+    events = await chat.events(turn, started.session_id, started.run_id)
+    return EventStream(events, {"X-Aibox-Session-Id": str(started.session_id)})
+
+
+@post("/v1/chat/completions", opt={"policy": "chat", "scope": "models"}, status_code=200)
+async def chat_completions(request: Plain, turn: Turn, completions: Completions) -> ASGIApp:
+    """OpenAI's Chat Completions: any client that speaks it, streaming and not."""
+    if not request.headers.get("content-type", "").lower().startswith("application/json"):
+        raise UnsupportedMediaType()
+    body = await request.body()
+    request.scope["state"]["keeps_turn"] = True
+    return completions.serve(turn, body)
+
+
+class SessionController(Controller):
+    """A session and a conversation are one thing with one id: this manages it."""
+
+    path = "/v1/sessions"
+    opt = CHAT
+
+    @get()
+    async def listed(
+        self, turn: Turn, conversations: Conversations, q: str = "", limit: int = 50, cursor: str | None = None
+    ) -> SessionList:
+        found, after = await conversations.list(turn, query=q, limit=_limit(limit), before=cursor)
+        return SessionList(sessions=[_view(conversation) for conversation in found], next_cursor=after)
+
+    @post()
+    async def create(self, turn: Turn, data: NewSession, conversations: Conversations) -> SessionCreated:
+        return SessionCreated(session_id=(await conversations.create(turn, title=data.title)).id)
+
+    @get("/{session_id:uuid}")
+    async def read(self, turn: Turn, session_id: UUID, conversations: Conversations) -> SessionView:
+        return _view(await conversations.get(turn, session_id))
+
+    @patch("/{session_id:uuid}")
+    async def change(
+        self, turn: Turn, session_id: UUID, data: SessionChange, conversations: Conversations
+    ) -> SessionView:
+        return _view(await conversations.update(turn, session_id, title=data.title, pinned=data.pinned))
+
+    @delete("/{session_id:uuid}")
+    async def remove(self, turn: Turn, session_id: UUID, conversations: Conversations) -> None:
+        await conversations.delete(turn, session_id)
+
+
+class ConversationController(Controller):
+    """Reads a conversation's items and runs, and follows or stops a run."""
+
+    path = "/v1/conversations/{conversation_id:uuid}"
+    opt = CHAT
+
+    @get("/items")
+    async def items(
+        self,
+        turn: Turn,
+        conversation_id: UUID,
+        conversations: Conversations,
+        limit: int = 200,
+        cursor: str | None = None,
+    ) -> ItemList:
+        found, after = await conversations.items(turn, conversation_id, limit=_limit(limit), after=cursor)
+        return ItemList(items=list(found), next_cursor=after)
+
+    @get("/runs")
+    async def runs(self, turn: Turn, conversation_id: UUID, conversations: Conversations) -> RunList:
+        return RunList(runs=list(await conversations.runs(turn, conversation_id)))
+
+    @get("/runs/{run_id:uuid}/events", media_type="text/event-stream")
+    async def events(
+        self,
+        turn: Turn,
+        conversation_id: UUID,
+        run_id: UUID,
+        chat: Chat,
+        after: int = 0,
+        last_event_id: str | None = Parameter(header="Last-Event-ID", default=None),
+    ) -> ASGIApp:
+        """The run's events above `Last-Event-ID` (or `after`), then the coming ones."""
+        if last_event_id is not None and last_event_id.isdecimal():
+            after = int(last_event_id[:9])
+        return EventStream(await chat.events(turn, conversation_id, run_id, after=after))
+
+    @post("/runs/{run_id:uuid}/cancel", status_code=202)
+    async def cancel(self, turn: Turn, conversation_id: UUID, run_id: UUID, chat: Chat) -> None:
+        await chat.cancel(turn, conversation_id, run_id)
+
+
+def _question(data: ChatRequest) -> Question:
+    last = data.messages[-1]
+    if last.role != "user":
+        raise ValidationFailed(fields=[{"field": "messages", "error": "The last message must be the user's."}])
+    return Question(text=last.text, session_id=data.session_id, parent_id=data.parent_id, temporary=data.temporary)
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= 200:
+        raise ValidationFailed(fields=[{"field": "limit", "error": "From 1 to 200."}])
+    return limit
+
+
+def _view(conversation: Conversation) -> SessionView:
+    return SessionView(
+        session_id=conversation.id,
+        title=conversation.title,
+        updated_at=conversation.updated_at.astimezone(UTC).isoformat(),
+        pinned=conversation.pinned,
+    )
+
+
+ROUTES: list[Any] = [chat_sync, chat_stream, chat_completions, SessionController, ConversationController]

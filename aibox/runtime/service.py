@@ -1,0 +1,273 @@
+"""The chat turn: a run of named steps that is stored, streams numbered events and outlives its connection."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from aibox.audit import Receipts
+from aibox.core.errors import AIBoxError, Conflict, Internal, NotFound, StateUnavailable, ValidationFailed
+from aibox.core.events import TurnFailed, text_artifact
+from aibox.core.turn import Turn, uuid7
+from aibox.guardrail import Blocked
+from aibox.runtime import Question, QuestionAsked, RunEnded, RunStatus, Started, StreamEvent, StreamExpired
+from aibox.runtime.conversations import ConversationStore, changed, newest_item, owned
+from aibox.runtime.feed import ENDINGS, Feed, stored
+from aibox.runtime.models import ConversationRow, ItemRow, RunRow
+from aibox.runtime.steps import Parts, State, Step
+from aibox.runtime.steps.ask import ask
+from aibox.runtime.steps.guard_in import InputBlocked, guard_in
+from aibox.runtime.steps.guard_out import guard_out
+from aibox.runtime.steps.prepare import prepare
+from aibox.runtime.steps.recall import recall
+from aibox.runtime.steps.remember import remember
+from aibox.runtime.steps.resolve import resolve, store
+
+log = structlog.get_logger("aibox.runtime")
+
+STEPS: tuple[Step, ...] = (prepare, guard_in, recall, ask, guard_out, resolve, remember)
+MAX_QUESTION = 200_000
+FOLLOW_SECONDS = 0.5
+STORE_TRIES = 6
+
+
+class TimedOut(AIBoxError):
+    """The turn took longer than `runtime.turn_seconds`."""
+
+    status = 504
+    code = "turn_timeout"
+    sentence = "The answer took too long and was stopped."
+
+
+class ShuttingDown(AIBoxError):
+    """The server stops while the turn runs."""
+
+    status = 503
+    code = "shutting_down"
+    sentence = "The server was stopped before the answer was complete."
+
+
+class Live(Struct):
+    """A run in this process."""
+
+    state: State
+    task: asyncio.Task[None] | None = None
+    is_cancelled: bool = False
+
+
+class ChatService:
+    """`Chat` over the steps. Each run is a task of the System, not of the request that began it."""
+
+    def __init__(self, parts: Parts, receipts: Receipts, conversations: ConversationStore) -> None:
+        self._parts = parts
+        self._receipts = receipts
+        self._conversations = conversations
+        self._live: dict[UUID, Live] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @contextlib.asynccontextmanager
+    async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Take questions until the block ends; then what still runs is failed, sealed and stored."""
+        self._tasks = tasks
+        try:
+            yield
+        finally:
+            self._tasks = None
+            running = [live.task for live in self._live.values() if live.task is not None]
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def start(self, turn: Turn, question: Question) -> Started:
+        if self._tasks is None:
+            raise ShuttingDown()
+        if not question.text.strip():
+            raise ValidationFailed(fields=[{"field": "messages", "error": "The last message is empty."}])
+        if len(question.text) > MAX_QUESTION:
+            raise ValidationFailed(fields=[{"field": "messages", "error": f"Longer than {MAX_QUESTION} characters."}])
+        state = await self._store_question(turn, question)
+        live = self._live[turn.id] = Live(state)
+        live.task = self._tasks.create_task(self._run(live), name=f"run.{turn.id}")
+        self._tasks.create_task(self._keep(state.feed), name=f"feed.{turn.id}")
+        return Started(run_id=turn.id, session_id=state.session_id, item_id=state.item_id)
+
+    async def events(self, turn: Turn, conversation: UUID, run: UUID, *, after: int = 0) -> AsyncIterator[StreamEvent]:
+        known = await self._conversations.run(turn, conversation, run)
+        live = self._live.get(run)
+        if live is not None:
+            return live.state.feed.follow(after)
+        if known.ended_at is not None and not await stored(self._parts.db, turn, run, after=0):
+            raise StreamExpired()
+        return self._follow_stored(turn, conversation, run, after)
+
+    async def _follow_stored(self, turn: Turn, conversation: UUID, run: UUID, after: int) -> AsyncIterator[StreamEvent]:
+        """The events of a run that lives in another process, or lived there."""
+        while True:
+            known = await self._conversations.run(turn, conversation, run)
+            for event in await stored(self._parts.db, turn, run, after=after):
+                after = event.n
+                yield event
+                if event.name in ENDINGS:
+                    return
+            if known.ended_at is not None:
+                return
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def cancel(self, turn: Turn, conversation: UUID, run: UUID) -> None:
+        known = await self._conversations.run(turn, conversation, run)
+        live = self._live.get(run)
+        if known.status not in ("queued", "running") or live is None or live.state.feed.is_closed:
+            raise RunEnded()
+        live.is_cancelled = True
+        if live.task is not None:
+            live.task.cancel()
+
+    async def _store_question(self, turn: Turn, question: Question) -> State:
+        """The conversation, both items and the run, in one Work with the event that takes the question on."""
+        asked, answer = uuid7(), uuid7()
+        async with self._parts.db.work(turn) as work:
+            if question.session_id is None:
+                conversation = ConversationRow(
+                    tenant=turn.tenant, id=uuid7(), owner=turn.principal.id, title="", pinned=False
+                )
+                work.session.add(conversation)
+                await work.session.flush()
+                work.record(changed(turn, conversation.id, "created"))
+            else:
+                conversation = await owned(work.session, turn, question.session_id)
+            parent = question.parent_id
+            if parent is UNSET:
+                parent = await newest_item(work.session, turn, conversation.id)
+            elif parent is not None:
+                known = await work.session.get(ItemRow, (turn.tenant, parent))
+                if known is None or known.conversation != conversation.id:
+                    raise NotFound("The conversation has no such item.")
+            assert parent is None or isinstance(parent, UUID)
+            if any(live.state.item_id == parent and not live.state.feed.is_closed for live in self._live.values()):
+                raise Conflict("The answer above is still being written; stop it or wait.")
+            conversation.updated_at = datetime.now(UTC)
+            place = {"tenant": turn.tenant, "conversation": conversation.id, "run": turn.id}
+            work.session.add(
+                RunRow(tenant=turn.tenant, id=turn.id, conversation=conversation.id, item=answer, status="running")
+            )
+            work.session.add(ItemRow(id=asked, parent=parent, role="user", **place))
+            work.session.add(ItemRow(id=answer, parent=asked, role="assistant", **place))
+            work.record(
+                QuestionAsked(
+                    actor=f"user:{turn.principal.pseudonym}",
+                    conversation=str(conversation.id),
+                    run=str(turn.id),
+                    artifacts=(text_artifact(question.text),),
+                )
+            )
+            session_id = conversation.id
+        return State(turn=turn, question=question, session_id=session_id, item_id=answer, feed=Feed(turn))
+
+    async def _run(self, live: Live) -> None:
+        turn = live.state.turn
+        try:
+            try:
+                async with asyncio.timeout(self._parts.settings.turn_seconds):
+                    for step in STEPS:
+                        live.state = await step(self._parts, live.state)
+                await self._finish(live, "sealed", live.state.finish_reason)
+            except Blocked as blocked:
+                await self._block(live, blocked)
+            except TimeoutError:
+                await self._fail(live, TimedOut())
+            except asyncio.CancelledError:
+                # Only `cancel` and the end of `run` cancel this task, and both want it to finish.
+                if (task := asyncio.current_task()) is not None:
+                    task.uncancel()
+                await (self._stop(live) if live.is_cancelled else self._fail(live, ShuttingDown()))
+            except AIBoxError as error:
+                await self._fail(live, error)
+            except Exception:
+                log.exception("run.failed", turn=str(turn.id))
+                await self._fail(live, Internal())
+        except AIBoxError as error:
+            # Not even the failure could be stored; the reaper seals the turn as abandoned.
+            log.error("run.not_stored", turn=str(turn.id), code=error.code)
+            live.state.feed.emit("error", {"error": str(error), "code": error.code, "turn_id": str(turn.id)})
+        finally:
+            if not live.state.feed.is_closed:
+                live.state.feed.emit(
+                    "error", {"error": str(Internal()), "code": Internal.code, "turn_id": str(turn.id)}
+                )
+
+    async def _finish(self, live: Live, outcome: str, finish_reason: str) -> None:
+        """End the turn and tell the reader, with the receipt when the seal comes in time."""
+        turn, state = live.state.turn, live.state
+        await self._parts.log.end(turn, outcome)
+        receipt = await self._receipts.wait_sealed(turn, turn.id, timeout=self._parts.settings.seal_wait_seconds)
+        state.feed.emit(
+            "done",
+            {
+                "turn_id": str(turn.id),
+                "run_id": str(turn.id),
+                "session_id": str(state.session_id),
+                "item_id": str(state.item_id),
+                "finish_reason": finish_reason,
+                "receipt": msgspec.to_builtins(receipt),
+            },
+        )
+
+    async def _block(self, live: Live, blocked: Blocked) -> None:
+        incoming = isinstance(blocked, InputBlocked)
+        live.state.feed.emit(
+            "blocked",
+            {
+                "direction": "input" if incoming else "output",
+                "reason": str(blocked),
+                "scanners": blocked.scanners if isinstance(blocked, InputBlocked) else [],
+            },
+        )
+        await self._store(live, "completed", "blocked")
+        await self._finish(live, "denied", "blocked")
+
+    async def _stop(self, live: Live) -> None:
+        await self._store(live, "cancelled", "cancelled")
+        await self._finish(live, "sealed", "cancelled")
+
+    async def _fail(self, live: Live, error: AIBoxError) -> None:
+        turn = live.state.turn
+        await self._store(live, "failed", "error", code=error.code)
+        await self._parts.log.log(turn, TurnFailed(code=error.code))
+        await self._parts.log.end(turn, "failed")
+        live.state.feed.emit("error", {"error": str(error), "code": error.code, "turn_id": str(turn.id)})
+
+    async def _store(self, live: Live, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
+        """Store the part of the answer that was shown; the database may be on its way back."""
+        state = live.state
+        if state.feed.shown and not state.answer:
+            state = replace(state, answer=await self._masked(state))
+        for pause in (*(0.2 * 2**n for n in range(STORE_TRIES)), None):
+            try:
+                await store(self._parts, state, status=status, finish_reason=finish_reason, code=code)
+                return
+            except StateUnavailable:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _masked(self, state: State) -> str:
+        """What was shown, as a later prompt may hold it; nothing when that cannot be judged."""
+        try:
+            (verdict,) = await self._parts.guardrail.check_input(
+                state.turn, [state.feed.shown], conversation=state.session_id
+            )
+        except AIBoxError:
+            return ""
+        return "" if verdict.decision == "block" else verdict.content
+
+    async def _keep(self, feed: Feed) -> None:
+        try:
+            await feed.keep(self._parts.db)
+        finally:
+            self._live.pop(feed.turn.id, None)

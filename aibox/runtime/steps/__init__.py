@@ -1,0 +1,85 @@
+"""The named steps of a turn. Each takes the parts it works with and a frozen State, and returns the next State.
+
+A chat turn is `prepare, guard_in, recall, ask, guard_out, resolve, remember`; a call of another AI client
+(`aibox.runtime.completions`) is `prepare, guard_in, ask, guard_out, resolve` over its own state.
+"""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from msgspec import Struct
+
+from aibox.core.db import Database
+from aibox.core.eventlog import EventLog
+from aibox.core.turn import Turn
+from aibox.guardrail import Guardrail, OutputFilter
+from aibox.memory import Memories, Recall
+from aibox.router import ModelRouter
+from aibox.runtime import Question, Settings
+from aibox.runtime.feed import Feed
+
+
+class Message(Struct, frozen=True):
+    """A message as the model sees it."""
+
+    role: str
+    content: str
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the steps work with."""
+
+    settings: Settings
+    db: Database
+    log: EventLog
+    guardrail: Guardrail
+    memories: Memories
+    router: ModelRouter
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """What a turn used, as its `usage` event shows it."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_usd: str | None
+    context_used: int
+    context_max: int | None
+    provider: str
+    model: str
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What a chat turn knows so far."""
+
+    turn: Turn
+    question: Question
+    session_id: UUID
+    item_id: UUID
+    """The answer's item."""
+    feed: Feed
+    history: tuple[Message, ...] = ()
+    prompt: str = ""
+    """The question as the model may see it."""
+    visible: str = ""
+    """The question as the user sees it again."""
+    recall: Recall = Recall()
+    filter: OutputFilter | None = None
+    """Takes the answer in as it arrives; `guard_out` closes it."""
+    answer: str = ""
+    """The answer as a model may see it again."""
+    finish_reason: str = "stop"
+    usage: Tokens | None = None
+
+
+Step = Callable[[Parts, State], Awaitable[State]]
+
+
+def trace(state: State, step: str, label: str, *, done: bool) -> None:
+    """Tell the reader of the stream what the turn is at."""
+    state.feed.emit("trace_update", {"step": step, "label": label, "state": "done" if done else "running"})
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,39 @@
+"""Step `resolve`: store the answer, and tell what it used."""
+
+import msgspec
+from sqlalchemy import func, update
+
+from aibox.runtime import RunFinished, RunStatus
+from aibox.runtime.models import ItemRow, RunRow
+from aibox.runtime.steps import Parts, State
+
+
+async def resolve(parts: Parts, state: State) -> State:
+    """The answer is durable on return."""
+    await store(parts, state, status="completed", finish_reason=state.finish_reason)
+    if state.usage is not None:
+        state.feed.emit("usage", msgspec.to_builtins(state.usage))
+    return state
+
+
+async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
+    """Write the answer as far as it came, and how the run ended."""
+    turn = state.turn
+    async with parts.db.work(turn) as work:
+        await work.session.execute(
+            update(ItemRow)
+            .where(ItemRow.tenant == turn.tenant, ItemRow.id == state.item_id)
+            .values(content=state.feed.shown, model_content=state.answer)
+        )
+        await work.session.execute(
+            update(RunRow)
+            .where(RunRow.tenant == turn.tenant, RunRow.id == turn.id)
+            .values(
+                status=status,
+                finish_reason=finish_reason,
+                code=code,
+                usage=msgspec.to_builtins(state.usage) if state.usage else None,
+                ended_at=func.now(),
+            )
+        )
+        work.record(RunFinished(conversation=str(state.session_id), status=status, finish_reason=finish_reason))

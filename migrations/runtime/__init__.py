@@ -1,0 +1,1 @@
+"""Lane `runtime`: conversations, their items, runs and the runs' stream events."""
