@@ -51,8 +51,24 @@ async def check(url: str) -> None:
     known = {revision.revision for revision in script.walk_revisions()}
     if applied - known:
         raise BootRefused("boot_schema_new", "The database was written by a newer AIBox; start that version.")
-    if set(script.get_heads()) - applied:
+    if known - _reached(script, applied):
         raise BootRefused("boot_schema_old", "Run `aibox migrate` first: the database is older than this AIBox.")
+
+
+def _reached(script: ScriptDirectory, heads: set[str]) -> set[str]:
+    """`heads` and all they stand on: the table of versions leaves out what another lane's head depends on."""
+    reached: set[str] = set()
+    waiting = [*heads]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        revision = script.get_revision(name)
+        assert revision is not None
+        for below in (revision.down_revision, revision.dependencies):
+            waiting.extend((below,) if isinstance(below, str) else below or ())
+    return reached
 
 
 def _applied(connection: Connection) -> Sequence[str]:

@@ -1,0 +1,1 @@
+"""All tests: unit, integration on a real PostgreSQL, end to end in Chromium, benchmarks."""

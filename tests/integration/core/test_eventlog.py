@@ -1,0 +1,161 @@
+"""The log keeps what it acknowledged, numbers it without gaps, and refuses what it cannot keep."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from aibox.core.errors import TurnEnded
+from aibox.core.events import TurnFailed, canonical, record, text_artifact
+from aibox.core.turn import PLATFORM_TENANT, Turn, system_turn
+from tests.conftest import Kernel
+
+
+async def types(kernel: Kernel, turn: Turn) -> list[str]:
+    rows = await kernel.connections.system.fetch(
+        "SELECT seq, type FROM core.event WHERE tenant = $1 AND turn = $2 ORDER BY seq", turn.tenant, turn.id
+    )
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    return [row["type"] for row in rows]
+
+
+async def test_a_turn_enters_the_log_with_its_first_event(kernel: Kernel) -> None:
+    turn = system_turn()
+    assert await types(kernel, turn) == []
+    await kernel.log.log(turn, TurnFailed(code="x"))
+    assert await types(kernel, turn) == ["turn_started", "turn_failed"]
+
+
+async def test_a_turn_that_records_nothing_leaves_nothing(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.end(turn, "sealed")
+    assert await types(kernel, turn) == []
+    assert await kernel.connections.system.fetchval("SELECT count(*) FROM core.turn") == 0
+
+
+async def test_the_stored_bytes_are_the_canonical_bytes_of_the_event(kernel: Kernel) -> None:
+    turn = system_turn()
+    recorded = await kernel.log.log(turn, TurnFailed(code="x"))
+    stored = await kernel.connections.system.fetchval(
+        "SELECT data FROM core.event WHERE turn = $1 AND seq = 1", turn.id
+    )
+    assert stored == recorded[1].data == canonical(recorded[1].decode())
+
+
+async def test_concurrent_events_of_one_turn_are_numbered_without_gap_or_repeat(kernel: Kernel) -> None:
+    turn = system_turn()
+    await asyncio.gather(*(kernel.log.log(turn, TurnFailed(code=str(n))) for n in range(50)))
+    assert len(await types(kernel, turn)) == 51
+
+
+async def test_many_turns_share_few_inserts(kernel: Kernel) -> None:
+    turns = [system_turn() for _ in range(200)]
+    await asyncio.gather(*(kernel.log.log(turn, TurnFailed(code="x")) for turn in turns))
+    transactions = await kernel.connections.system.fetchval("SELECT count(DISTINCT xact) FROM core.event")
+    assert transactions < 20
+
+
+async def test_nothing_is_recorded_after_the_end(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="x"))
+    await kernel.log.end(turn, "failed")
+    with pytest.raises(TurnEnded):
+        await kernel.log.log(turn, TurnFailed(code="late"))
+    assert (await types(kernel, turn))[-1] == "turn_sealed"
+
+
+async def test_a_turn_that_the_reaper_ended_takes_no_more_events(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="x"))
+    foreign = record(turn, TurnFailed(code="written by another process"), seq=2)
+    await kernel.connections.system.execute(
+        "INSERT INTO core.event (tenant, turn, seq, type, source, data) VALUES ($1, $2, 2, 'turn_sealed', 'core', $3)",
+        turn.tenant,
+        turn.id,
+        foreign.data,
+    )
+    with pytest.raises(TurnEnded):
+        await kernel.log.log(turn, TurnFailed(code="late"))
+
+
+async def test_an_artifact_is_stored_sealed(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="x", artifacts=(text_artifact("the secret plan"),)))
+    row = await kernel.connections.system.fetchrow("SELECT * FROM core.artifact")
+    assert row is not None
+    assert b"secret plan" not in row["sealed"]
+    key = await kernel.keys.of(turn.tenant, turn.principal.pseudonym)
+    opened = key.open_bytes(row["sealed"], owner=row["commitment"], field="artifact")
+    assert opened[32:] == b"the secret plan"
+
+
+async def test_a_work_stores_its_event_with_its_changes_or_neither(kernel: Kernel) -> None:
+    turn = system_turn()
+
+    async def fail() -> None:
+        async with kernel.db.work(turn) as work:
+            work.record(TurnFailed(code="x"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    assert await types(kernel, turn) == []
+    async with kernel.db.work(turn) as work:
+        work.record(TurnFailed(code="y"))
+    assert await types(kernel, turn) == ["turn_started", "turn_failed"]
+
+
+async def test_works_and_logs_of_one_turn_number_on(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="1"))
+    async with kernel.db.work(turn) as work:
+        work.record(TurnFailed(code="2"))
+    await kernel.log.log(turn, TurnFailed(code="3"))
+    await kernel.log.end(turn, "failed")
+    assert len(await types(kernel, turn)) == 5
+
+
+async def test_events_are_acknowledged_although_every_connection_is_cut(kernel: Kernel) -> None:
+    turns = [system_turn() for _ in range(40)]
+
+    async def cut() -> None:
+        connection = await asyncpg.connect(kernel.urls.owner.replace("aibox_owner@", "postgres@"))
+        for _ in range(5):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(0.02)
+        await connection.close()
+
+    async def talk(turn: Turn) -> None:
+        for n in range(5):
+            await kernel.log.log(turn, TurnFailed(code=str(n)))
+
+    await asyncio.gather(cut(), *(talk(turn) for turn in turns))
+    for turn in turns:
+        assert len(await types(kernel, turn)) == 6
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE core.event SET type = 'x'", "DELETE FROM core.event", "TRUNCATE core.event"]
+)
+@pytest.mark.parametrize("role", ["app", "system"])
+async def test_no_role_of_the_server_can_change_the_log(kernel: Kernel, role: str, statement: str) -> None:
+    connection = await asyncpg.connect(getattr(kernel.urls, role))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_query_without_a_tenant_sees_nothing(kernel: Kernel) -> None:
+    await kernel.log.log(system_turn(), TurnFailed(code="x"))
+    connection = await asyncpg.connect(kernel.urls.app)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM core.event") == 0
+        await connection.execute("SELECT set_config('app.tenant', $1, false)", str(PLATFORM_TENANT))
+        assert await connection.fetchval("SELECT count(*) FROM core.event") == 2
+    finally:
+        await connection.close()
