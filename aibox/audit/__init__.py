@@ -1,7 +1,8 @@
 """Hears every event; seals turns into a per-tenant Merkle log, signs its heads and hands out receipts."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -43,6 +44,19 @@ class Receipt(Struct, frozen=True, kw_only=True):
     sealed_at: str | None = None
 
 
+class PinnedLog(Struct, frozen=True, kw_only=True):
+    """A log and its two C2SP verifier keys: Ed25519, then ML-DSA-44."""
+
+    origin: str
+    vkeys: tuple[str, str]
+
+
+class AuditPolicy(Struct, frozen=True, kw_only=True):
+    """The keys that a verifier trusts. A log stands twice after a change of keys."""
+
+    logs: tuple[PinnedLog, ...]
+
+
 @runtime_checkable
 class Receipts(Protocol):
     """Receipts of the turn's tenant: a user's own, all for who may `view_audit_log`; others are NotFound."""
@@ -57,8 +71,14 @@ class Receipts(Protocol):
         """The receipt as soon as it is sealed, or as it is after `timeout` seconds."""
         ...
 
-    async def policy(self, turn: Turn) -> dict[str, Any]:
-        """`{"logs": [{"origin", "vkeys"}]}`: what a verifier pins."""
+    async def policy(self, turn: Turn) -> AuditPolicy:
+        """What a verifier pins: the keys of the tenant's logs, the newest first."""
         ...
 
-    def run(self, *args: Any) -> AbstractAsyncContextManager[None]: ...
+    async def checkpoint(self, turn: Turn, log_id: str) -> str:
+        """The newest signed head of a log of the tenant, as a C2SP checkpoint."""
+        ...
+
+    def run(self, tasks: asyncio.TaskGroup) -> AbstractAsyncContextManager[None]:
+        """Seal what ends, end what a crash left, and copy signed heads out, for the time of the block."""
+        ...

@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import LargeBinary, MetaData, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from aibox.core.connections import Connections
-from aibox.core.errors import StateUnavailable
+from aibox.core.errors import StateUnavailable, TurnEnded
 from aibox.core.eventlog import LEASE_SECONDS, Entry, EventLog
 from aibox.core.events import Event
 from aibox.core.turn import Turn
@@ -65,7 +65,11 @@ class Database:
             await session.flush()
             # The numbers are ours until the commit is known, so the commit happens inside the block.
             async with self._log.numbering(turn, work.events) as entry:
-                await _insert(session, entry)
+                try:
+                    await _insert(session, entry)
+                except IntegrityError:
+                    # The next number is taken: the reaper ended the turn while we worked.
+                    raise TurnEnded() from None
                 await session.commit()
 
     @contextlib.asynccontextmanager

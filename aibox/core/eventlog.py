@@ -50,6 +50,9 @@ WITH started AS (
     SELECT x.t, x.u, x.q, x.y, x.m, x.d
     FROM unnest($11::uuid[], $12::uuid[], $13::int[], $18::text[], $19::text[], $20::bytea[])
          AS x (t, u, q, y, m, d)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM core.turn o WHERE o.tenant = x.t AND o.turn = x.u AND o.state NOT IN ('open', 'waiting')
+    )
     ON CONFLICT (tenant, turn, seq) DO NOTHING
     RETURNING 1
 )

@@ -26,6 +26,9 @@ from aibox.core.turn import Turn, uuid7
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
 
+_PROCESS_START_NS = time.monotonic_ns()
+"""`mono_ns` counts from here: the machine's own count passes 2^53 after 104 days, and says no more than this one."""
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -182,7 +185,7 @@ def record(turn: Turn, event: Event, *, seq: int) -> Recorded:
             "arts": arts,
             "body": event.body(),
             "ev": str(uuid7()),
-            "mono_ns": time.monotonic_ns(),
+            "mono_ns": time.monotonic_ns() - _PROCESS_START_NS,
             "seq": seq,
             "src": event.source(),
             "tenant": str(turn.tenant),

@@ -78,6 +78,34 @@ async def test_a_turn_that_the_reaper_ended_takes_no_more_events(kernel: Kernel)
         await kernel.log.log(turn, TurnFailed(code="late"))
 
 
+async def test_a_late_log_of_many_events_leaves_no_row_behind_the_seal(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="x"))
+    await kernel.log.end(turn, "failed")
+    with pytest.raises(TurnEnded):
+        await kernel.log.log(turn, *(TurnFailed(code=str(n)) for n in range(9)))
+    assert await types(kernel, turn) == ["turn_started", "turn_failed", "turn_sealed"]
+
+
+async def test_a_work_of_a_turn_that_the_reaper_ended_changes_nothing(kernel: Kernel) -> None:
+    turn = system_turn()
+    await kernel.log.log(turn, TurnFailed(code="x"))
+    foreign = record(turn, TurnFailed(code="written by another process"), seq=2)
+    await kernel.connections.system.execute(
+        "INSERT INTO core.event (tenant, turn, seq, type, source, data) VALUES ($1, $2, 2, 'turn_sealed', 'core', $3)",
+        turn.tenant,
+        turn.id,
+        foreign.data,
+    )
+
+    async def write() -> None:
+        async with kernel.db.work(turn) as work:
+            work.record(TurnFailed(code="late"))
+
+    with pytest.raises(TurnEnded):
+        await write()
+
+
 async def test_an_artifact_is_stored_sealed(kernel: Kernel) -> None:
     turn = system_turn()
     await kernel.log.log(turn, TurnFailed(code="x", artifacts=(text_artifact("the secret plan"),)))

@@ -1,0 +1,98 @@
+"""The stored side of the tenants' logs: finding or opening a tenant's log, and reading tree nodes for proofs."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from aibox.audit.merkle import Coordinate, Span
+from aibox.audit.receipts import chain_genesis
+
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a tenant's log of one year. `link` is chain_size."""
+
+    origin: str
+    tenant: UUID
+    id: str
+    year: int
+    size: int
+    link: bytes
+    checkpoint: str | None
+    anchored: int
+
+
+class Connection(Protocol):
+    """What a pool and one of its connections both offer."""
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]: ...
+
+    async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None: ...
+
+    async def execute(self, query: str, *arguments: object) -> str: ...
+
+
+def this_year() -> int:
+    return datetime.now(UTC).year
+
+
+async def find(connection: Connection, tenant: UUID, year: int, *, lock: bool = False) -> Log | None:
+    """The tenant's log of `year`; with `lock`, nobody else appends to it until the transaction ends."""
+    row = await connection.fetchrow(FIND_AND_LOCK if lock else FIND, tenant, year)
+    return None if row is None else Log(**row)
+
+
+async def unanchored(connection: Connection) -> list[Log]:
+    """Logs with a head that is not yet in the external copy."""
+    return [Log(**row) for row in await connection.fetch(UNANCHORED)]
+
+
+async def begin(connection: Connection, tenant: UUID, year: int, *, host: str) -> None:
+    """Give the tenant an empty log for `year`, unless it has one."""
+    name = "".join(secrets.choice(ALPHABET) for _ in range(16))
+    origin = f"{host}/audit/l/{name}/{year}"
+    await connection.execute(
+        "INSERT INTO audit.log (origin, tenant, id, year, link) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        origin,
+        tenant,
+        name,
+        year,
+        chain_genesis(origin),
+    )
+
+
+async def nodes(connection: Connection, origin: str, spans: Iterable[Span]) -> dict[Coordinate, bytes]:
+    """The stored hashes under all coordinates of `spans`."""
+    levels, indices = columns(spans)
+    rows = await connection.fetch(NODES, origin, levels, indices)
+    return {(row["level"], row["idx"]): row["hash"] for row in rows}
+
+
+def columns(spans: Iterable[Span]) -> tuple[Sequence[int], Sequence[int]]:
+    """Levels and indices of all coordinates, each once."""
+    wanted = sorted(set(chain.from_iterable(spans)))
+    return [level for level, _ in wanted], [index for _, index in wanted]
+
+
+FIND = """
+SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE tenant = $1 AND year = $2
+"""
+FIND_AND_LOCK = """
+SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE tenant = $1 AND year = $2
+FOR UPDATE
+"""
+UNANCHORED = """
+SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE anchored < size
+"""
+NODES = """
+SELECT n.level, n.idx, n.hash FROM audit.node n
+JOIN unnest($2::int[], $3::bigint[]) AS wanted (level, idx)
+  ON n.origin = $1 AND n.level = wanted.level AND n.idx = wanted.idx
+"""

@@ -1,0 +1,167 @@
+"""What a log holds and what a receipt shows: entries, the chain through them, and the bundle, as exact bytes.
+
+Pure functions from values to bytes. docs/receipts.md describes the formats; `verifier/` judges what is
+built here and shares no line with it.
+"""
+
+import base64
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from aibox.core.events import canonical, leaf_hash
+
+Outcome = Literal["sealed", "failed", "abandoned", "denied"]
+
+SPAN = 512
+"""Entries after its leaf that a key may sign."""
+
+PAYLOAD_TYPE = "application/vnd.aibox.turn+json"
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """What an envelope states of a turn, apart from its place in the log."""
+
+    tenant: UUID
+    turn: UUID
+    principal: str
+    outcome: Outcome
+    events: int
+    root: bytes
+    build: str
+    policy: str
+    started_us: int
+    sealed_us: int
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """The content behind commitment number `art` of event `event`."""
+
+    event: int
+    art: int
+    media_type: str
+    salt: bytes
+    data: bytes
+
+
+def key_id(public: bytes) -> str:
+    """The id of an envelope key: the first 16 hex digits of SHA-256 of the raw public key."""
+    return hashlib.sha256(public).hexdigest()[:16]
+
+
+def chain_genesis(origin: str) -> bytes:
+    """chain_0 of a log."""
+    return hashlib.sha256(b"aibox.chain-genesis/1\n" + origin.encode()).digest()
+
+
+def chain_next(origin: str, index: int, link: bytes, leaf: bytes) -> bytes:
+    """chain_{index+1}, from chain_index and the leaf hash of entry `index`."""
+    place = hashlib.sha256(origin.encode()).digest() + index.to_bytes(8)
+    return hashlib.sha256(b"aibox.chain/1\n" + place + link + leaf).digest()
+
+
+def key_leaf(*, origin: str, index: int, prev: bytes, public: bytes, span: int = SPAN) -> bytes:
+    """The entry that authorises `public` to sign the `span` entries after it."""
+    return canonical(
+        {
+            "@": "aibox.key/1",
+            "alg": "ed25519",
+            "idx": index,
+            "kid": key_id(public),
+            "log": origin,
+            "prev": prev.hex(),
+            "pub": _text(public),
+            "span": span,
+        }
+    )
+
+
+def envelope(sealed: Sealed, *, origin: str, index: int, prev: bytes, kid: str) -> bytes:
+    """The entry that seals a turn at `index` of the log."""
+    return canonical(
+        {
+            "@": "aibox.turn/1",
+            "build": sealed.build,
+            "events": sealed.events,
+            "idx": index,
+            "kid": kid,
+            "log": origin,
+            "outcome": sealed.outcome,
+            "policy": sealed.policy,
+            "prev": prev.hex(),
+            "principal": sealed.principal,
+            "root": sealed.root.hex(),
+            "sealed_us": sealed.sealed_us,
+            "started_us": sealed.started_us,
+            "tenant": str(sealed.tenant),
+            "turn": str(sealed.turn),
+        }
+    )
+
+
+def sign_envelope(key: Ed25519PrivateKey, data: bytes) -> bytes:
+    """The signature over the DSSE pre-authentication encoding of an envelope."""
+    return key.sign(pre_authentication(data))
+
+
+def pre_authentication(data: bytes) -> bytes:
+    """DSSE v1 PAE, lengths in bytes."""
+    return f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(data)} ".encode() + data
+
+
+def bundle(
+    *,
+    envelope: bytes,
+    signature: bytes,
+    events: Sequence[bytes],
+    key_leaf: bytes,
+    key_inclusion: Sequence[bytes],
+    chain: Sequence[bytes],
+    inclusion: Sequence[bytes],
+    checkpoint: str,
+    vkeys: Sequence[str],
+    openings: Collection[Opening] = (),
+    withheld: Collection[int] = (),
+) -> bytes:
+    """receipt.json: `events` in order, those whose number is in `withheld` by their leaf hash only.
+
+    `chain` holds the leaf hashes between key leaf and envelope. ValueError for an opening of a withheld
+    event.
+    """
+    hidden = [opening.event for opening in openings if opening.event in withheld]
+    if hidden:
+        raise ValueError(f"event {hidden[0]} is withheld, so its artifacts cannot be opened")
+    return canonical(
+        {
+            "@": "aibox.receipt/1",
+            "chain": [leaf.hex() for leaf in chain],
+            "checkpoint": checkpoint,
+            "envelope": envelope.decode(),
+            "events": [
+                {"leaf": leaf_hash(event).hex()} if number in withheld else {"event": event.decode()}
+                for number, event in enumerate(events)
+            ],
+            "inclusion": [step.hex() for step in inclusion],
+            "key": {"inclusion": [step.hex() for step in key_inclusion], "leaf": key_leaf.decode()},
+            "openings": [
+                {
+                    "art": opening.art,
+                    "data": _text(opening.data),
+                    "event": opening.event,
+                    "mt": opening.media_type,
+                    "salt": _text(opening.salt),
+                }
+                for opening in sorted(openings, key=lambda opening: (opening.event, opening.art))
+            ],
+            "signature": _text(signature),
+            "vkeys": list(vkeys),
+        }
+    )
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

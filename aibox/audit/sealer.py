@@ -1,0 +1,345 @@
+"""Seals ended turns: appends their envelopes to the tenant's log and signs the new head, in one transaction.
+
+The head row is locked, up to 256 turns are taken, indices are given inside the lock. Before signing, all that was
+written is read back and computed again with the stand-alone verifier's own code. A head is signed in the transaction
+that stores it: if that does not commit, the signature never left this process.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from aibox.audit import logs, merkle, notes, receipts, verifier
+from aibox.audit.heads import HeadCopies, HeadRefused
+from aibox.audit.logs import Log
+from aibox.audit.merkle import Frontier, Node
+from aibox.audit.receipts import Sealed
+from aibox.audit.signing import EnvelopeKey, HeadKeys, new_envelope_key
+from aibox.core.connections import LOST, Connections
+from aibox.core.errors import StateUnavailable
+from aibox.core.events import leaf_hash
+
+log = structlog.get_logger("aibox.audit.sealer")
+
+BATCH = 256
+"""Turns a transaction. Half a key leaf's span, so that one leaf serves two full batches and chains stay short."""
+
+POLL_SECONDS = 2.0
+RETRY_SECONDS = 1.0
+REST_SECONDS = 5.0
+
+
+class RecomputationError(Exception):
+    """What was read back before signing is not what was written: nothing was signed."""
+
+
+class Draft:
+    """Entries to be appended to a log, as rows."""
+
+    def __init__(self, head: Log, frontier: Frontier) -> None:
+        self.origin = head.origin
+        self.frontier = frontier
+        self.link = head.link
+        self.nodes: list[Node] = []
+        self.rows: list[tuple[int, bytes, UUID | None, bytes | None, int | None]] = []
+
+    @property
+    def next(self) -> int:
+        return self.frontier.size
+
+    def add(
+        self, data: bytes, *, turn: UUID | None = None, signature: bytes | None = None, key: int | None = None
+    ) -> None:
+        leaf = leaf_hash(data)
+        self.rows.append((self.next, data, turn, signature, key))
+        self.link = receipts.chain_next(self.origin, self.next, self.link, leaf)
+        self.nodes += self.frontier.append(leaf)
+
+
+class Sealer:
+    """Seals what has ended, in all tenants. Any number of replicas may run one."""
+
+    def __init__(
+        self, connections: Connections, keys: HeadKeys, copies: HeadCopies, *, host: str, build: str, policy: str
+    ) -> None:
+        self._connections = connections
+        self._keys = keys
+        self._copies = copies
+        self._host = host
+        self._build = build
+        self._policy = policy
+        self._key: EnvelopeKey = new_envelope_key()
+        self._key_leaves: dict[str, int] = {}
+        """Where this process's envelope key stands in each log."""
+        self._unsealable: set[UUID] = set()
+        """Ended turns without a beginning or an end, which should not exist: set aside, told once."""
+        self._resting: dict[UUID, float] = {}
+        """Tenants whose log failed, and until when they are passed over."""
+        self._wake = asyncio.Event()
+        self._waiters: dict[UUID, set[asyncio.Event]] = {}
+        self.moved = asyncio.Event()
+        """Set when a head was signed: there is something to copy out."""
+
+    @contextlib.asynccontextmanager
+    async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Seal until the block ends. What has ended by then is sealed at the next start."""
+        started = [
+            tasks.create_task(self._listen(), name="audit.listen"),
+            tasks.create_task(self._work(), name="audit.seal"),
+        ]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def news_of(self, turn_id: UUID) -> Generator[asyncio.Event]:
+        """An event that is set when this process has sealed `turn_id`."""
+        event = asyncio.Event()
+        self._waiters.setdefault(turn_id, set()).add(event)
+        try:
+            yield event
+        finally:
+            waiting = self._waiters[turn_id]
+            waiting.discard(event)
+            if not waiting:
+                del self._waiters[turn_id]
+
+    async def seal_pending(self) -> int:
+        """Seal every turn that has ended; the number sealed. A tenant whose log fails rests, the others go on."""
+        rows = await self._connections.system.fetch("SELECT DISTINCT tenant FROM core.turn WHERE state = 'ended'")
+        count = 0
+        for tenant in [row["tenant"] for row in rows]:
+            if self._resting.get(tenant, 0.0) > time.monotonic():
+                continue
+            try:
+                while sealed := await self.seal(tenant):
+                    count += len(sealed)
+            except (*LOST, StateUnavailable):
+                raise
+            except Exception as error:  # the other tenants rely on being sealed whatever is wrong with this one
+                self._resting[tenant] = time.monotonic() + REST_SECONDS
+                known = isinstance(error, (HeadRefused, RecomputationError))
+                log.error("audit.not_sealed", tenant=str(tenant), error=str(error), exc_info=not known)
+        return count
+
+    async def seal(self, tenant: UUID) -> list[UUID]:
+        """Seal up to 256 ended turns of `tenant` under one new head; their ids, none when there are none."""
+        year = logs.this_year()
+        pool = self._connections.system
+        head = await logs.find(pool, tenant, year)
+        if head is None:
+            await self._copies.require_new(str(tenant), year)
+            await logs.begin(pool, tenant, year, host=self._host)
+        else:
+            await self._copies.require_agreement(head)
+        async with pool.acquire() as connection, connection.transaction():
+            sealed, key_leaf = await self._seal(connection, tenant, year)
+        # Only now is it certain where our key leaf stands.
+        if key_leaf is not None:
+            self._key_leaves[key_leaf[0]] = key_leaf[1]
+        if sealed:
+            self.moved.set()
+        for turn_id in sealed:
+            for event in self._waiters.get(turn_id, ()):
+                event.set()
+        return sealed
+
+    async def _seal(
+        self, connection: asyncpg.Connection, tenant: UUID, year: int
+    ) -> tuple[list[UUID], tuple[str, int] | None]:
+        head = await logs.find(connection, tenant, year, lock=True)
+        assert head is not None  # it was there, and nobody may delete it
+        turns = await connection.fetch(PENDING, tenant, list(self._unsealable), BATCH)
+        events = await _events(connection, tenant, [row["turn"] for row in turns])
+        whole = [row for row in turns if self._is_whole(row["turn"], events)]
+        if not whole:
+            return [], None
+        draft = Draft(head, await self._frontier(connection, head))
+        key, key_index = self._authorise(draft)
+        for row in whole:
+            own = events[row["turn"]]
+            sealed = Sealed(
+                tenant=tenant,
+                turn=row["turn"],
+                principal=row["principal"],
+                outcome=row["outcome"],
+                events=len(own),
+                root=merkle.root(leaf_hash(data) for _, data in own),
+                build=self._build,
+                policy=self._policy,
+                started_us=row["started_us"],
+                sealed_us=time.time_ns() // 1000,
+            )
+            entry = receipts.envelope(sealed, origin=head.origin, index=draft.next, prev=draft.link, kid=key.kid)
+            signature = receipts.sign_envelope(key.private, entry)
+            draft.add(entry, turn=row["turn"], signature=signature, key=key_index)
+        await _write(connection, tenant, draft)
+        await _recompute(connection, head, draft)
+        await self._sign(connection, head, draft)
+        ids = [row["turn"] for row in whole]
+        await connection.execute(
+            "UPDATE core.turn SET state = 'sealed' WHERE tenant = $1 AND turn = ANY ($2)", tenant, ids
+        )
+        return ids, (head.origin, key_index)
+
+    def _is_whole(self, turn_id: UUID, events: dict[UUID, list["Event"]]) -> bool:
+        own = events.get(turn_id, [])
+        if len(own) > 1 and own[0][0] == "turn_started" and own[-1][0] == "turn_sealed":
+            return True
+        self._unsealable.add(turn_id)
+        log.error("audit.unsealable", turn=str(turn_id))
+        return False
+
+    async def _frontier(self, connection: asyncpg.Connection, head: Log) -> Frontier:
+        """The tree as stored, which must be the one that was signed last."""
+        span = merkle.root_span(head.size)
+        stored = await logs.nodes(connection, head.origin, [span])
+        try:
+            frontier = Frontier(head.size, [stored[place] for place in span])
+        except KeyError:
+            raise self._copies.refusal(head.origin, "a node of the stored tree is missing") from None
+        signed = (0, merkle.EMPTY)
+        if head.checkpoint is not None:
+            last = notes.parse_checkpoint(head.checkpoint)
+            signed = (last.size, last.root)
+        if signed != (head.size, frontier.root()):
+            raise self._copies.refusal(head.origin, "the stored tree is not the one that was signed last")
+        return frontier
+
+    def _authorise(self, draft: Draft) -> tuple[EnvelopeKey, int]:
+        """The envelope key, and the index of a leaf that lets it sign this batch; appends one where needed."""
+        if self._key.is_old:
+            self._key = new_envelope_key()
+            self._key_leaves.clear()
+        index = self._key_leaves.get(draft.origin)
+        if index is None or draft.next + BATCH - 1 > index + receipts.SPAN:
+            index = draft.next
+            draft.add(receipts.key_leaf(origin=draft.origin, index=index, prev=draft.link, public=self._key.public))
+        return self._key, index
+
+    async def _sign(self, connection: asyncpg.Connection, head: Log, draft: Draft) -> None:
+        """Sign the new head and store it. Its time never goes back, whatever the clock does."""
+        signer = self._keys.signer(head.origin)
+        now = int(time.time())
+        if head.checkpoint is not None:
+            now = max(now, notes.signed_at(notes.parse_checkpoint(head.checkpoint)))
+        note = signer.sign(draft.next, draft.frontier.root(), at_seconds=now)
+        notes.verify_checkpoint(note, signer.keys)
+        await connection.execute(KEY, head.origin, self._keys.kid, head.tenant, [str(key) for key in signer.keys], now)
+        await connection.execute(CHECKPOINT, head.origin, draft.next, head.tenant, self._keys.kid, note)
+        await connection.execute(HEAD, head.origin, draft.next, draft.link, note)
+
+    async def _listen(self) -> None:
+        def wake(*_: object) -> None:
+            self._wake.set()
+
+        while True:
+            try:
+                async with self._connections.system.acquire() as connection:
+                    await connection.add_listener("aibox_event", wake)
+                    try:
+                        while not connection.is_closed():
+                            wake()
+                            await asyncio.sleep(POLL_SECONDS)
+                    finally:
+                        await connection.remove_listener("aibox_event", wake)
+            except (*LOST, StateUnavailable):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.seal_pending()
+            except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
+                log.warning("audit.seal_failed", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
+
+
+Event = tuple[str, bytes]
+"""Type and exact bytes."""
+
+
+async def _events(connection: asyncpg.Connection, tenant: UUID, turns: Sequence[UUID]) -> dict[UUID, list[Event]]:
+    """The events of each turn in order, up to and including its `turn_sealed`."""
+    found: dict[UUID, list[Event]] = {}
+    for row in await connection.fetch(EVENTS, tenant, turns):
+        own = found.setdefault(row["turn"], [])
+        if row["seq"] == len(own) and (not own or own[-1][0] != "turn_sealed"):
+            own.append((row["type"], row["data"]))
+    return found
+
+
+async def _write(connection: asyncpg.Connection, tenant: UUID, draft: Draft) -> None:
+    await connection.executemany(
+        ENTRY,
+        [(draft.origin, index, tenant, *rest) for index, *rest in draft.rows],
+    )
+    await connection.execute(
+        "INSERT INTO audit.node (origin, tenant, level, idx, hash)"
+        " SELECT $1, $2, l, i, h FROM unnest($3::int[], $4::bigint[], $5::bytea[]) AS x (l, i, h)",
+        draft.origin,
+        tenant,
+        [node.level for node in draft.nodes],
+        [node.index for node in draft.nodes],
+        [node.hash for node in draft.nodes],
+    )
+
+
+async def _recompute(connection: asyncpg.Connection, head: Log, draft: Draft) -> None:
+    """Read back what was written, and come to the same root by other code. One flipped bit once ended a public log."""
+    size, root = draft.next, draft.frontier.root()
+    rows = await connection.fetch(
+        "SELECT idx, data FROM audit.entry WHERE origin = $1 AND idx >= $2 ORDER BY idx", head.origin, head.size
+    )
+    if [row["idx"] for row in rows] != list(range(head.size, size)):
+        raise RecomputationError("indices")
+    plans = {row["idx"]: merkle.inclusion_plan(row["idx"], size) for row in rows}
+    proof = merkle.consistency_plan(head.size, size) if head.size else []
+    before = merkle.root_span(head.size)
+    stored = await logs.nodes(
+        connection, head.origin, [before, *proof, *(span for plan in plans.values() for span in plan)]
+    )
+    old_root = merkle.fold([stored[place] for place in before])
+    if not merkle.verify_consistency(head.size, size, merkle.answer(proof, stored), old_root, root):
+        raise RecomputationError("consistency")
+    envelopes: dict[UUID, dict[str, Any]] = {}
+    for row in rows:
+        path = merkle.answer(plans[row["idx"]], stored)
+        if verifier.climb(verifier.leaf_hash(row["data"]), row["idx"], size, path) != root:
+            raise RecomputationError("inclusion")
+        entry = json.loads(row["data"])
+        if entry["@"] == "aibox.turn/1":
+            envelopes[UUID(entry["turn"])] = entry
+    events = await _events(connection, head.tenant, list(envelopes))
+    for turn_id, entry in envelopes.items():
+        own = [data for _, data in events.get(turn_id, [])]
+        if len(own) != entry["events"] or verifier.tree_root(map(verifier.leaf_hash, own)).hex() != entry["root"]:
+            raise RecomputationError("events")
+
+
+PENDING = """
+SELECT turn, principal, outcome, started_us FROM core.turn
+WHERE tenant = $1 AND state = 'ended' AND turn <> ALL ($2) ORDER BY turn LIMIT $3
+"""
+EVENTS = "SELECT turn, seq, type, data FROM core.event WHERE tenant = $1 AND turn = ANY ($2) ORDER BY turn, seq"
+ENTRY = """
+INSERT INTO audit.entry (origin, idx, tenant, data, turn, signature, key_idx) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+KEY = """
+INSERT INTO audit.verifier_key (origin, signer, tenant, vkeys, since) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+"""
+CHECKPOINT = "INSERT INTO audit.checkpoint (origin, size, tenant, signer, note) VALUES ($1, $2, $3, $4, $5)"
+HEAD = "UPDATE audit.log SET size = $2, link = $3, checkpoint = $4 WHERE origin = $1"

@@ -1,0 +1,1 @@
+"""Receipts: the tree, the notes, the builder, and both verifiers."""

@@ -1,0 +1,753 @@
+"""Makes the frozen receipts of this folder from fixed seeds: `python -m tests.vectors.make`, the same bytes each time.
+
+A valid case is a receipt every verifier must accept; an invalid one bends one thing and is otherwise built
+as an attacker with the log's own keys would build it, so that only the named step can refuse. `index.json`
+says which step, and why.
+
+ML-DSA signing is randomised, so the signatures made once are kept in `ml-dsa.json` and used again.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+from aibox.audit import merkle, receipts
+from aibox.audit.notes import Signer
+from aibox.core.events import Artifact, canonical, leaf_hash
+
+FOLDER = Path(__file__).parent
+ORIGIN = "aibox.example/audit/l/k7dq2x5m/2026"
+TENANT = "0190a3c0-0000-7000-8000-00000000a1b0"
+NOON = 1_780_000_000
+"""Seconds since 1970 at which everything here happens."""
+
+Fields = dict[str, Any]
+Edit = Callable[[Fields], None]
+
+
+def seed(name: str) -> bytes:
+    """32 fixed bytes."""
+    return hashlib.sha256(b"aibox test vector\n" + name.encode()).digest()
+
+
+def uuid7(name: str) -> str:
+    """A fixed UUIDv7."""
+    digits = f"0190a3c1{seed(name).hex()}"
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
+
+
+class Remembered:
+    """An ML-DSA key that signs each message once and for all."""
+
+    memory: ClassVar[dict[str, str]] = {}
+    used: ClassVar[set[str]] = set()
+
+    def __init__(self, key: MLDSA44PrivateKey) -> None:
+        self._key = key
+        self.public_key = key.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        name = hashlib.sha256(self._key.private_bytes_raw() + message).hexdigest()
+        if name not in self.memory:
+            self.memory[name] = base64.b64encode(self._key.sign(message)).decode()
+        self.used.add(name)
+        return base64.b64decode(self.memory[name])
+
+
+def signer(origin: str, name: str = "log") -> Signer:
+    """The checkpoint signer of a log, from fixed seeds."""
+    ml_dsa = Remembered(MLDSA44PrivateKey.from_seed_bytes(seed(f"{name} ml-dsa-44")))
+    ed25519 = Ed25519PrivateKey.from_private_bytes(seed(f"{name} ed25519"))
+    return Signer(origin, ed25519, cast(MLDSA44PrivateKey, ml_dsa))
+
+
+def envelope_key(name: str = "day 1") -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(seed(f"envelope key {name}"))
+
+
+def event(turn: str, seq: int, kind: str, body: Fields, arts: Iterable[Artifact] = ()) -> Fields:
+    """An event as its module would have logged it."""
+    return {
+        "@": "aibox.event/1",
+        "arts": [{"c": art.commitment, "mt": art.media_type, "n": len(art.data)} for art in arts],
+        "body": body,
+        "ev": uuid7(f"{turn} {seq}"),
+        "mono_ns": 5_000_000_000 + seq * 1_000_000,
+        "seq": seq,
+        "src": "runtime",
+        "tenant": TENANT,
+        "ts_us": (NOON - 10) * 1_000_000 + seq * 1000,
+        "turn": turn,
+        "type": kind,
+    }
+
+
+def art(name: str, text: str, media_type: str = "text/plain; charset=utf-8") -> Artifact:
+    return Artifact(media_type, text.encode(), seed(f"salt {name}"))
+
+
+PROMPT = art("prompt", "Which of our suppliers can deliver by Friday? 🚚")
+ANSWER = art("answer", "Two of them: Nordwind GmbH and 鈴木商店.")
+EMPTY = art("empty", "", "application/octet-stream")
+
+
+def small(turn: str = uuid7("turn"), outcome: str = "sealed") -> list[Fields]:
+    """The shortest turn: three events."""
+    started = {"kind": "user", "principal": "p-4f1c"}
+    return [
+        event(turn, 0, "turn_started", started),
+        event(turn, 1, "prompt_generated", {"model": "default"}, [PROMPT, EMPTY]),
+        event(turn, 2, "turn_sealed", {"outcome": outcome}),
+    ]
+
+
+def chat(turn: str = uuid7("chat")) -> list[Fields]:
+    """A chat turn of eight events."""
+    steps: list[tuple[str, Fields, list[Artifact]]] = [
+        ("turn_started", {"kind": "user", "principal": "p-4f1c"}, []),
+        ("guardrail_verdict", {"direction": "in", "masked": 0, "verdict": "pass"}, []),
+        ("memory_op", {"op": "recall", "hits": 2}, []),
+        ("prompt_generated", {"model": "default"}, [PROMPT]),
+        ("model_invoked", {"model": "smollm2-135m", "provider": "local"}, []),
+        ("model_response", {"input_tokens": 41, "output_tokens": 17, "usd": "0.000000"}, [ANSWER]),
+        ("guardrail_verdict", {"direction": "out", "masked": 0, "verdict": "pass"}, []),
+        ("turn_sealed", {"outcome": "sealed"}, []),
+    ]
+    return [event(turn, seq, kind, body, arts) for seq, (kind, body, arts) in enumerate(steps)]
+
+
+class Log:
+    """A tenant's log under construction, which does what it is told, also what is wrong."""
+
+    def __init__(self, origin: str = ORIGIN) -> None:
+        self.origin = origin
+        self.entries: list[bytes] = []
+        self.link = receipts.chain_genesis(origin)
+        self.tree = merkle.Tree()
+
+    def append(self, entry: bytes) -> None:
+        leaf = leaf_hash(entry)
+        self.link = receipts.chain_next(self.origin, len(self.entries), self.link, leaf)
+        self.tree.append(leaf)
+        self.entries.append(entry)
+
+    def others(self, count: int) -> None:
+        """Entries of turns nobody asks about."""
+        for _ in range(count):
+            self.append(canonical({"@": "aibox.turn/1", "idx": len(self.entries), "other": True}))
+
+
+def nothing(fields: Fields) -> None:
+    """Bend nothing."""
+
+
+@dataclass
+class Case:
+    """A receipt, and every place where it can be bent before the next thing is hashed or signed over it."""
+
+    events: list[Fields] = field(default_factory=small)
+    lay: Callable[[int, bytes], bytes] = lambda place, text: text
+    key: Edit = nothing
+    key_text: Callable[[bytes], bytes] = lambda text: text
+    envelope: Edit = nothing
+    envelope_text: Callable[[bytes], bytes] = lambda text: text
+    sign: Callable[[Ed25519PrivateKey, bytes], bytes] = receipts.sign_envelope
+    signer: Signer = field(default_factory=lambda: signer(ORIGIN))
+    checkpoint: Callable[[str], str] = lambda note: note
+    bundle: Edit = nothing
+    text: Callable[[bytes], bytes] = lambda data: data
+    root: Callable[[Sequence[bytes]], bytes] = merkle.root
+    withheld: Sequence[int] = ()
+    openings: Sequence[receipts.Opening] = ()
+    outcome: receipts.Outcome = "sealed"
+    origin: str = ORIGIN
+    span: int = receipts.SPAN
+    before_key: int = 0
+    between: int = 2
+    after: int = 1
+    at: int = NOON
+
+    def build(self) -> bytes:
+        """The bytes of receipt.json."""
+        log, private = Log(self.origin), envelope_key()
+        log.others(self.before_key)
+        public = private.public_key().public_bytes_raw()
+        index = len(log.entries)
+        fields = json.loads(
+            receipts.key_leaf(origin=self.origin, index=index, prev=log.link, public=public, span=self.span)
+        )
+        self.key(fields)
+        key_leaf = self.key_text(canonical(fields))
+        log.append(key_leaf)
+        log.others(self.between)
+        texts = [self.lay(place, encode(one)) for place, one in enumerate(self.events)]
+        place = len(log.entries)
+        envelope = self._envelope(log, texts, receipts.key_id(public))
+        signature = self.sign(private, envelope)
+        log.append(envelope)
+        log.others(self.after)
+        size = len(log.entries)
+        data = receipts.bundle(
+            envelope=envelope,
+            signature=signature,
+            events=texts,
+            key_leaf=key_leaf,
+            key_inclusion=log.tree.inclusion(index),
+            chain=[leaf_hash(entry) for entry in log.entries[index + 1 : place]],
+            inclusion=log.tree.inclusion(place),
+            checkpoint=self.checkpoint(self.signer.sign(size, log.tree.root(), at_seconds=self.at)),
+            vkeys=[str(key) for key in self.signer.keys],
+            openings=self.openings,
+            withheld=self.withheld,
+        )
+        bundle = json.loads(data)
+        self.bundle(bundle)
+        return self.text(encode(bundle))
+
+    def _envelope(self, log: Log, texts: list[bytes], kid: str) -> bytes:
+        sealed = receipts.Sealed(
+            tenant=cast(Any, TENANT),
+            turn=self.events[0]["turn"],
+            principal="p-4f1c",
+            outcome=self.outcome,
+            events=len(texts),
+            root=self.root([leaf_hash(text) for text in texts]),
+            build="0.1.0+vectors",
+            policy="default@7",
+            started_us=(NOON - 10) * 1_000_000,
+            sealed_us=(NOON - 1) * 1_000_000,
+        )
+        entry = receipts.envelope(sealed, origin=log.origin, index=len(log.entries), prev=log.link, kid=kid)
+        fields = json.loads(entry)
+        self.envelope(fields)
+        return self.envelope_text(encode(fields))
+
+
+def encode(value: Fields) -> bytes:
+    """Canonical bytes without the checks of `canonical`, for what must be wrong."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def put(**changes: Any) -> Edit:
+    """An edit that sets fields; `None` removes one."""
+
+    def edit(fields: Fields) -> None:
+        for name, value in changes.items():
+            if value is None:
+                del fields[name]
+            else:
+                fields[name] = value
+
+    return edit
+
+
+def only(place: int, old: bytes, new: bytes) -> Callable[[int, bytes], bytes]:
+    """Replace bytes in the event at `place` before it is hashed."""
+
+    def lay(at: int, text: bytes) -> bytes:
+        if at != place:
+            return text
+        assert old in text, (old, text)
+        return text.replace(old, new)
+
+    return lay
+
+
+def swap(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """Replace bytes that must be there."""
+
+    def replace(text: bytes) -> bytes:
+        assert old in text, (old, text)
+        return text.replace(old, new, 1)
+
+    return replace
+
+
+def opening(event: int, number: int, artifact: Artifact, **changes: Any) -> receipts.Opening:
+    values: Fields = {"media_type": artifact.media_type, "salt": artifact.salt, "data": artifact.data, **changes}
+    return receipts.Opening(event=event, art=number, **values)
+
+
+def with_body(place: int, body: Fields) -> list[Fields]:
+    events = small()
+    events[place]["body"] = body
+    return events
+
+
+def nested(depth: int) -> Fields:
+    """A body that makes its event `depth` containers deep."""
+    value: Fields = {}
+    for _ in range(depth - 2):
+        value = {"in": value}
+    return value
+
+
+def bent(events: list[Fields], place: int, edit: Edit) -> list[Fields]:
+    edit(events[place])
+    return events
+
+
+def doubled(leaves: Sequence[bytes]) -> bytes:
+    """The root of a tree that pairs a last leaf with itself, as Bitcoin's does."""
+    level = list(leaves)
+    while len(level) > 1:
+        level += level[-1:] * (len(level) % 2)
+        level = [merkle.node_hash(*level[at : at + 2]) for at in range(0, len(level), 2)]
+    return level[0]
+
+
+def lines(note: str) -> list[str]:
+    return note.split("\n")
+
+
+def line_of(note: str, number: int) -> str:
+    return lines(note)[4 + number]
+
+
+def by(other: Signer, number: int) -> Callable[[str], str]:
+    """Put another signer's signature of the same head into line `number`, under the right name and key id."""
+
+    def forge(note: str) -> str:
+        head = lines(note)
+        size, root = int(head[1]), base64.b64decode(head[2])
+        forged = base64.b64decode(line_of(other.sign(size, root, at_seconds=NOON), number).split(" ")[2])
+        own = base64.b64decode(head[4 + number].split(" ")[2])
+        dash, name, _ = head[4 + number].split(" ")
+        head[4 + number] = f"{dash} {name} {base64.b64encode(own[:4] + forged[4:]).decode()}"
+        return "\n".join(head)
+
+    return forge
+
+
+def restate(number: int, edit: Callable[[bytes], bytes]) -> Callable[[str], str]:
+    """Change the bytes of signature line `number`."""
+
+    def change(note: str) -> str:
+        head = lines(note)
+        dash, name, encoded = head[4 + number].split(" ")
+        head[4 + number] = f"{dash} {name} {base64.b64encode(edit(base64.b64decode(encoded))).decode()}"
+        return "\n".join(head)
+
+    return change
+
+
+def unpadded(bundle: Fields) -> None:
+    bundle["signature"] = bundle["signature"].rstrip("=")
+
+
+def loose_bits(bundle: Fields) -> None:
+    """Other base64 of the same 64 bytes: the last character carries unused bits."""
+    text = bundle["signature"]
+    bundle["signature"] = text[:-3] + chr(ord(text[-3]) + 1) + "=="
+    assert base64.b64decode(bundle["signature"]) == base64.b64decode(text)
+
+
+def in_key(edit: Edit) -> Edit:
+    return lambda bundle: edit(bundle["key"])
+
+
+def first_two_swapped(bundle: Fields) -> None:
+    bundle["events"][:2] = bundle["events"][1::-1]
+
+
+def event_edited(bundle: Fields) -> None:
+    text = bundle["events"][1]["event"]
+    bundle["events"][1] = {"event": text.replace("default", "another")}
+    assert bundle["events"][1]["event"] != text
+
+
+def event_withheld(bundle: Fields) -> None:
+    bundle["events"][1] = {"leaf": leaf_hash(bundle["events"][1]["event"].encode()).hex()}
+
+
+def drop(name: str, place: int) -> Edit:
+    return lambda bundle: bundle[name].pop(place)
+
+
+def add(name: str, value: Any) -> Edit:
+    return lambda bundle: bundle[name].append(value)
+
+
+def twice(name: str) -> Edit:
+    return lambda bundle: bundle[name].extend(bundle[name][-1:])
+
+
+def set_in(name: str, place: int, value: Any) -> Edit:
+    def edit(bundle: Fields) -> None:
+        bundle[name][place] = value
+
+    return edit
+
+
+def swapped_keys(bundle: Fields) -> None:
+    bundle["vkeys"].reverse()
+
+
+def wrong_key_id(bundle: Fields) -> None:
+    name, _, key = bundle["vkeys"][0].split("+", 2)
+    bundle["vkeys"][0] = f"{name}+00000000+{key}"
+
+
+def policy(*logs: tuple[str, str]) -> bytes:
+    """A policy that pins, for each (origin, seed name), the keys of that log."""
+    pinned = [{"origin": origin, "vkeys": [str(key) for key in signer(origin, name).keys]} for origin, name in logs]
+    return encode({"logs": pinned})
+
+
+ROMAN = 'ä€𝄞\u2028\u007f\b\t\n\f\r\u0001\\"/<>&'
+ESCAPES = {"text": ROMAN, "least": -(2**53 - 1), "most": 2**53 - 1, "no": None, "yes": True, "none": [], "": {}}
+
+VALID: dict[str, tuple[str, Case]] = {
+    "small": ("three events under a head of five entries", Case()),
+    "two-events": (
+        "the fewest events a turn can have",
+        Case(events=[small()[0], event(uuid7("turn"), 1, "turn_sealed", {})]),
+    ),
+    "first-head": ("entry 1 of a log of two entries, proved by one hash", Case(between=0, after=0)),
+    "chat": (
+        "a chat turn of eight events, everything withheld but the events themselves",
+        Case(events=chat(), between=6, after=9),
+    ),
+    "opened": (
+        "prompt, an empty artifact and their salts are opened",
+        Case(openings=[opening(1, 0, PROMPT), opening(1, 1, EMPTY)]),
+    ),
+    "redacted": (
+        "four of eight events are withheld",
+        Case(events=chat(), withheld=[0, 3, 4, 7], openings=[opening(5, 0, ANSWER)]),
+    ),
+    "all-withheld": ("every event is withheld; the envelope still stands", Case(withheld=[0, 1, 2])),
+    "escapes": ("non-ASCII text, control characters, and integers of both ends", Case(events=with_body(1, ESCAPES))),
+    "depth-32": ("as deep as a document may be", Case(events=with_body(1, nested(32)))),
+    "later-key": ("a key leaf in the middle of the log", Case(before_key=5, between=4, after=3)),
+    "last-of-span": ("the last entry the key may sign", Case(before_key=1, between=3, span=4)),
+    "last-entry": ("the last entry of a tree of seven, whose path is short", Case(between=5, after=0)),
+    "long-chain": ("120 entries between key leaf and envelope", Case(between=120, after=60)),
+    "failed": ("outcome failed", Case(events=small(outcome="failed"), outcome="failed")),
+    "denied": ("outcome denied", Case(events=small(outcome="denied"), outcome="denied")),
+    "abandoned": ("outcome abandoned", Case(events=small(outcome="abandoned"), outcome="abandoned")),
+}
+
+OTHER = signer(ORIGIN, "other log")
+ELSEWHERE = "aibox.example/audit/l/zzzzzzzz/2026"
+
+INVALID: dict[str, tuple[str, str, Case]] = {
+    # form: there must be one way only to read the file
+    "pretty-printed": (
+        "form",
+        "the file was re-formatted",
+        Case(text=lambda data: json.dumps(json.loads(data), indent=1).encode()),
+    ),
+    "trailing-newline": ("form", "a byte after the end", Case(text=lambda data: data + b"\n")),
+    "byte-order-mark": (
+        "form",
+        "a byte order mark before the beginning",
+        Case(text=lambda data: b"\xef\xbb\xbf" + data),
+    ),
+    "cut-short": ("form", "the last byte is missing", Case(text=lambda data: data[:-1])),
+    "not-utf-8": ("form", "a byte that is not UTF-8 inside a text", Case(text=swap(b"policy", b"polic\xff"))),
+    "empty-object": ("form", "an object without fields", Case(text=lambda data: b"{}")),
+    "a-list": ("form", "not an object", Case(text=lambda data: b"[" + data + b"]")),
+    "duplicate-key": (
+        "form",
+        "two vkeys members; readers disagree which counts",
+        Case(text=lambda data: data[:-1] + b',"vkeys":[]}'),
+    ),
+    "unknown-field": ("form", "a member that the format does not have", Case(bundle=put(verified=True))),
+    "missing-field": ("form", "no openings member", Case(bundle=put(openings=None))),
+    "other-type": ("form", "another version of the format", Case(text=swap(b"aibox.receipt/1", b"aibox.receipt/2"))),
+    "escaped-ascii": (
+        "form",
+        "the same text, spelled with an escape",
+        Case(text=swap(b'"@":"aibox.r', b'"@":"\\u0061ibox.r')),
+    ),
+    "upper-case-hash": (
+        "form",
+        "a hash in capitals",
+        Case(bundle=lambda b: b["chain"].append(b["chain"].pop().upper())),
+    ),
+    "unpadded-base64": ("form", "base64 without its padding", Case(bundle=unpadded)),
+    "loose-base64": ("form", "base64 with unused bits set: other text, same bytes", Case(bundle=loose_bits)),
+    "one-verifier-key": ("form", "no ML-DSA-44 key", Case(bundle=drop("vkeys", 1))),
+    "swapped-verifier-keys": ("form", "the keys in the other order", Case(bundle=swapped_keys)),
+    "event-and-leaf": (
+        "form",
+        "an event that is both shown and withheld",
+        Case(bundle=lambda b: b["events"][0].update(leaf="00" * 32)),
+    ),
+    "event-duplicate-key": (
+        "form",
+        "the log itself signed an event with two bodies",
+        Case(lay=only(1, b'"body":{', b'"body":{},"body":{')),
+    ),
+    "event-unknown-field": (
+        "form",
+        "the log itself signed an event with a field too many",
+        Case(events=bent(small(), 1, put(note="x"))),
+    ),
+    "event-float": ("form", "a number with a fraction", Case(events=with_body(1, {"usd": 0.5}))),
+    "event-float-whole": (
+        "form",
+        "1.0 is a float, though its value is whole",
+        Case(lay=only(2, b'"seq":2', b'"seq":2.0')),
+    ),
+    "event-exponent": ("form", "a number with an exponent", Case(lay=only(2, b'"seq":2', b'"seq":2e0'))),
+    "event-minus-zero": ("form", "-0 is another spelling of 0", Case(lay=only(0, b'"seq":0', b'"seq":-0'))),
+    "event-large-integer": (
+        "form",
+        "2^53: readers with doubles see another number",
+        Case(events=with_body(1, {"n": 2**53})),
+    ),
+    "event-huge-integer": (
+        "form",
+        "an integer of 5,000 digits",
+        Case(lay=only(1, b'"mono_ns":', b'"mono_ns":' + b"9" * 5000)),
+    ),
+    "event-true-for-1": ("form", "true where a number belongs", Case(events=bent(small(), 1, put(seq=True)))),
+    "event-lone-surrogate": ("form", "half a character", Case(lay=only(1, b'"runtime"', b'"\\ud800"'))),
+    "event-non-ascii-key": ("form", "a member named outside ASCII", Case(events=with_body(1, {"größe": 1}))),
+    "event-unsorted": (
+        "form",
+        "members out of order",
+        Case(lay=only(1, b'"seq":1,"src":"runtime"', b'"src":"runtime","seq":1')),
+    ),
+    "event-depth-33": ("form", "one level too deep", Case(events=with_body(1, nested(33)))),
+    "event-depth-5000": (
+        "form",
+        "deep enough to exhaust a stack",
+        Case(lay=only(1, b'"body":{', b'"body":{"in":' + b"[" * 5000 + b"]" * 5000 + b",")),
+    ),
+    "event-nan": ("form", "NaN is not JSON", Case(lay=only(2, b'"seq":2', b'"seq":NaN'))),
+    "event-upper-case-uuid": (
+        "form",
+        "a UUID in capitals",
+        Case(events=bent(small(), 1, lambda e: e.update(ev=e["ev"].upper()))),
+    ),
+    "envelope-unknown-outcome": ("form", "an outcome that does not exist", Case(envelope=put(outcome="approved"))),
+    "envelope-extra-field": ("form", "a signed field that nobody knows", Case(envelope=put(approved=True))),
+    "envelope-index-0": ("form", "entry 0 of a log is always a key", Case(envelope=put(idx=0))),
+    "envelope-spaced": (
+        "form",
+        "the log signed an envelope with a space in it",
+        Case(envelope_text=swap(b'"idx":3', b'"idx": 3')),
+    ),
+    "key-other-algorithm": ("form", "a key of an algorithm that is not known", Case(key=put(alg="rsa"))),
+    "key-span-513": ("form", "a key that may sign too much", Case(key=put(span=513))),
+    "checkpoint-extension": (
+        "form",
+        "an extension line, which ML-DSA-44 does not sign",
+        Case(checkpoint=lambda n: n.replace("\n\n", "\nhello\n\n", 1)),
+    ),
+    "checkpoint-one-signature": (
+        "form",
+        "the ML-DSA-44 line is missing",
+        Case(checkpoint=lambda n: "\n".join([*lines(n)[:5], ""])),
+    ),
+    "checkpoint-third-signature": (
+        "form",
+        "a line by someone unknown",
+        Case(checkpoint=lambda n: n + "— example.org/w " + "AAAA" * 25 + "\n"),
+    ),
+    "checkpoint-leading-zero": (
+        "form",
+        "size 05 is another spelling of 5",
+        Case(checkpoint=lambda n: n.replace("\n5\n", "\n05\n")),
+    ),
+    "checkpoint-crlf": ("form", "other line ends", Case(checkpoint=lambda n: n.replace("\n", "\r\n"))),
+    "checkpoint-hyphen": ("form", "a hyphen for the dash", Case(checkpoint=lambda n: n.replace("—", "-"))),
+    # events
+    "event-missing": ("events", "one event was left out", Case(bundle=drop("events", 1))),
+    "event-added": ("events", "one event was added", Case(bundle=twice("events"))),
+    "one-event": ("events", "a turn of one event", Case(events=small()[:1])),
+    "events-swapped": ("events", "two withheld events changed places", Case(withheld=[0, 1], bundle=first_two_swapped)),
+    "event-replaced": (
+        "events",
+        "a withheld event is another one",
+        Case(withheld=[1], bundle=set_in("events", 1, {"leaf": "ab" * 32})),
+    ),
+    "event-edited": ("events", "an event was changed after it was sealed", Case(bundle=event_edited)),
+    "event-other-turn": (
+        "events",
+        "an event of another turn",
+        Case(events=bent(small(), 1, put(turn=uuid7("elsewhere")))),
+    ),
+    "event-other-tenant": (
+        "events",
+        "an event of another tenant",
+        Case(events=bent(small(), 1, put(tenant=uuid7("tenant")))),
+    ),
+    "event-wrong-number": ("events", "number 2 stands in place 1", Case(events=bent(small(), 1, put(seq=2)))),
+    "no-turn-started": (
+        "events",
+        "the first event is not turn_started",
+        Case(events=bent(small(), 0, put(type="auth.login"))),
+    ),
+    "no-turn-sealed": (
+        "events",
+        "the last event is not turn_sealed",
+        Case(events=bent(small(), 2, put(type="turn_failed"))),
+    ),
+    "sealed-in-the-middle": (
+        "events",
+        "something happened after turn_sealed",
+        Case(events=bent(small(), 1, put(type="turn_sealed"))),
+    ),
+    "doubled-last-event": ("events", "a tree that pairs the last event with itself", Case(root=doubled)),
+    "wrong-root": ("events", "the envelope states another root", Case(envelope=put(root="00" * 32))),
+    # signature
+    "signature-other-key": (
+        "signature",
+        "signed by a key that is not the key leaf's",
+        Case(sign=lambda _, data: receipts.sign_envelope(envelope_key("day 2"), data)),
+    ),
+    "signature-without-pae": (
+        "signature",
+        "signed without saying what kind of thing it is",
+        Case(sign=lambda key, data: key.sign(data)),
+    ),
+    "signature-zero": ("signature", "64 zero bytes", Case(sign=lambda _, data: bytes(64))),
+    # key
+    "key-beyond-span": ("key", "the entry after the last one that the key may sign", Case(between=3, span=3)),
+    "key-other-id": ("key", "the key leaf names another key", Case(key=put(kid="0" * 16))),
+    "key-of-other-log": ("key", "the key was authorised by another log", Case(key=put(log=ELSEWHERE))),
+    "key-not-in-tree": (
+        "key",
+        "the key leaf is not where it says it is",
+        Case(bundle=in_key(lambda k: k["inclusion"].reverse())),
+    ),
+    "key-path-long": (
+        "key",
+        "a proof with a hash too many",
+        Case(bundle=in_key(lambda k: k["inclusion"].append("00" * 32))),
+    ),
+    "key-path-short": ("key", "a proof with a hash too few", Case(bundle=in_key(lambda k: k["inclusion"].pop()))),
+    # chain
+    "chain-hash-replaced": ("chain", "an entry between was replaced", Case(bundle=set_in("chain", 0, "cd" * 32))),
+    "chain-hash-missing": ("chain", "an entry between was left out", Case(bundle=drop("chain", 0))),
+    "chain-hashes-swapped": (
+        "chain",
+        "two entries between changed places",
+        Case(bundle=lambda b: b["chain"].reverse()),
+    ),
+    "chain-other-genesis": ("chain", "entry 0 does not begin this log's chain", Case(key=put(prev="00" * 32))),
+    "chain-other-prev": ("chain", "the envelope continues another chain", Case(envelope=put(prev="00" * 32))),
+    # inclusion
+    "inclusion-path-long": ("inclusion", "a proof with a hash too many", Case(bundle=add("inclusion", "00" * 32))),
+    "inclusion-path-short": ("inclusion", "a proof with a hash too few", Case(bundle=drop("inclusion", 0))),
+    "inclusion-other-hash": ("inclusion", "a proof of something else", Case(bundle=set_in("inclusion", 1, "ef" * 32))),
+    # checkpoint
+    "checkpoint-other-log": ("checkpoint", "the head of another log, rightly signed", Case(signer=signer(ELSEWHERE))),
+    "checkpoint-other-ed25519": ("checkpoint", "the Ed25519 signature is another key's", Case(checkpoint=by(OTHER, 0))),
+    "checkpoint-other-ml-dsa": (
+        "checkpoint",
+        "the ML-DSA-44 signature is another key's",
+        Case(checkpoint=by(OTHER, 1)),
+    ),
+    "checkpoint-other-time": (
+        "checkpoint",
+        "the time of signing was moved by a second",
+        Case(checkpoint=restate(1, lambda s: s[:11] + bytes([s[11] ^ 1]) + s[12:])),
+    ),
+    "checkpoint-no-time": ("checkpoint", "the head says no time", Case(at=0)),
+    "checkpoint-far-future": ("checkpoint", "a time after the year 9999", Case(at=2**63 - 1)),
+    "checkpoint-key-id": (
+        "checkpoint",
+        "a signature line with another key id",
+        Case(checkpoint=restate(0, lambda s: bytes(4) + s[4:])),
+    ),
+    "verifier-key-id": ("checkpoint", "a verifier key whose id is not its own", Case(bundle=wrong_key_id)),
+    # openings
+    "opening-other-data": (
+        "openings",
+        "an opened prompt that was edited",
+        Case(openings=[opening(1, 0, PROMPT, data=b"What is for lunch?")]),
+    ),
+    "opening-other-salt": ("openings", "another salt", Case(openings=[opening(1, 0, PROMPT, salt=bytes(32))])),
+    "opening-other-media-type": (
+        "openings",
+        "another media type",
+        Case(openings=[opening(1, 0, PROMPT, media_type="text/html")]),
+    ),
+    "opening-no-such-artifact": (
+        "openings",
+        "an artifact the event does not have",
+        Case(openings=[opening(1, 2, PROMPT)]),
+    ),
+    "opening-no-such-event": ("openings", "an event the turn does not have", Case(openings=[opening(9, 0, PROMPT)])),
+    "opening-of-withheld": (
+        "openings",
+        "an artifact of an event that is not shown",
+        Case(openings=[opening(1, 0, PROMPT)], bundle=event_withheld),
+    ),
+    "opening-twice": (
+        "openings",
+        "the same artifact twice",
+        Case(openings=[opening(1, 0, PROMPT)], bundle=twice("openings")),
+    ),
+    "openings-unsorted": (
+        "openings",
+        "the openings are not in order",
+        Case(openings=[opening(1, 0, PROMPT), opening(1, 1, EMPTY)], bundle=lambda b: b["openings"].reverse()),
+    ),
+}
+
+
+POLICIES: dict[str, tuple[str | None, str, bytes]] = {
+    "policy": (None, "the log's own keys", policy((ORIGIN, "log"))),
+    "policy-spaced": (
+        None,
+        "a policy may be formatted by hand",
+        json.dumps(json.loads(policy((ORIGIN, "log"))), indent=2).encode(),
+    ),
+    "policy-many": (
+        None,
+        "a rotated key of the same log, and another log",
+        policy((ELSEWHERE, "log"), (ORIGIN, "other log"), (ORIGIN, "log")),
+    ),
+    "policy-other-keys": ("trust", "other keys are pinned for this log", policy((ORIGIN, "other log"))),
+    "policy-other-log": ("trust", "the log is not in the policy", policy((ELSEWHERE, "log"))),
+    "policy-empty": ("trust", "nothing is pinned", encode({"logs": []})),
+    "policy-no-json": ("trust", "not JSON", b"pinned"),
+    "policy-unknown-field": ("trust", "a field nobody knows", policy((ORIGIN, "log"))[:-1] + b',"quorum":1}'),
+    "policy-duplicate-key": ("trust", "two logs members", b'{"logs":[],' + policy((ORIGIN, "log"))[1:]),
+}
+"""Each is applied to the receipt `small`: the step that refuses, or None."""
+
+
+def make() -> dict[str, bytes]:
+    """Every file of this folder that is made, by its relative path."""
+    Remembered.memory = json.loads((FOLDER / "ml-dsa.json").read_text()) if (FOLDER / "ml-dsa.json").exists() else {}
+    files: dict[str, bytes] = {}
+    index: list[Fields] = []
+    for name, (what, case) in VALID.items():
+        files[f"valid/{name}.json"] = case.build()
+        index.append({"receipt": f"valid/{name}.json", "refused": None, "why": what})
+    for name, (step, why, case) in INVALID.items():
+        files[f"invalid/{name}.json"] = case.build()
+        index.append({"receipt": f"invalid/{name}.json", "refused": step, "why": why})
+    for name, (refusal, why, data) in POLICIES.items():
+        files[f"policies/{name}.json"] = data
+        entry = {"receipt": "valid/small.json", "policy": f"policies/{name}.json", "refused": refusal, "why": why}
+        index.append(entry)
+    files["index.json"] = json.dumps(index, indent=1).encode() + b"\n"
+    kept = {name: Remembered.memory[name] for name in sorted(Remembered.used)}
+    files["ml-dsa.json"] = json.dumps(kept, indent=1).encode() + b"\n"
+    return files
+
+
+def main() -> None:
+    """Write them all."""
+    for path, data in make().items():
+        (FOLDER / path).parent.mkdir(exist_ok=True)
+        (FOLDER / path).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+// Reads a receipt strictly: one accepted spelling of every value, every field known, every type checked.
+// Nothing here decides whether a receipt is true, only that there is one way to read it (aibox/audit/verifier/form.py).
+import { type Bytes, base64, hexBytes, utf8 } from "./bytes";
+
+const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_DEPTH = 32;
+
+/** A check failed; the message says which, in words fit to show. */
+export class Refused extends Error {}
+
+export interface Artifact {
+  c: string;
+  mt: string;
+  n: number;
+}
+
+export interface Event {
+  arts: Artifact[];
+  seq: number;
+  tenant: string;
+  turn: string;
+  type: string;
+}
+
+export interface Envelope {
+  events: number;
+  idx: number;
+  kid: string;
+  log: string;
+  outcome: string;
+  prev: string;
+  root: string;
+  tenant: string;
+  turn: string;
+}
+
+export interface KeyLeaf {
+  idx: number;
+  kid: string;
+  log: string;
+  prev: string;
+  pub: string;
+  span: number;
+}
+
+export interface Opening {
+  art: number;
+  data: string;
+  event: number;
+  mt: string;
+  salt: string;
+}
+
+export interface Bundle {
+  chain: string[];
+  checkpoint: string;
+  envelope: string;
+  events: ({ event: string } | { leaf: string })[];
+  inclusion: string[];
+  key: { inclusion: string[]; leaf: string };
+  openings: Opening[];
+  signature: string;
+  vkeys: [string, string];
+}
+
+/** The keys somebody pins: what `GET /v1/audit/policy` returns. */
+export interface Policy {
+  logs: { origin: string; vkeys: string[] }[];
+}
+
+/** A checkpoint: its signed text, what it states, and its two signature lines (key id || signature). */
+export interface Head {
+  text: Bytes;
+  origin: string;
+  size: number;
+  root: Bytes;
+  signatures: { name: string; line: Bytes }[];
+}
+
+/** A receipt of the right form: the exact bytes to hash, beside the fields read from them. */
+export interface Receipt {
+  bundle: Bundle;
+  envelope: Envelope;
+  envelopeBytes: Bytes;
+  /** An event and its bytes, or null and its leaf hash. */
+  events: { event: Event | null; held: Bytes }[];
+  key: KeyLeaf;
+  keyBytes: Bytes;
+  head: Head;
+}
+
+/** Parse receipt.json and every document inside it. */
+export function read(data: Uint8Array): Receipt {
+  if (data.length > MAX_BYTES) throw new Refused("the receipt is larger than 64 MiB");
+  const bundle = parse<Bundle>(data, BUNDLE, "the receipt");
+  const events = bundle.events.map((item, place) => {
+    if ("leaf" in item) return { event: null, held: hexBytes(item.leaf) };
+    const held = utf8(item.event);
+    return { event: parse<Event>(held, EVENT, `event ${place}`), held };
+  });
+  const envelopeBytes = utf8(bundle.envelope);
+  const keyBytes = utf8(bundle.key.leaf);
+  return {
+    bundle,
+    envelope: parse<Envelope>(envelopeBytes, ENVELOPE, "the envelope"),
+    envelopeBytes,
+    events,
+    key: parse<KeyLeaf>(keyBytes, KEY, "the key leaf"),
+    keyBytes,
+    head: readHead(bundle.checkpoint),
+  };
+}
+
+/** Whether this is an object of the form of a policy. */
+export function isPolicy(value: unknown): value is Policy {
+  return fits(value, "logs:logs");
+}
+
+/** Parse JSON of a known shape, if its bytes are the one canonical encoding of its value: so no two readers see two things. */
+function parse<T>(data: Uint8Array, shape: string, what: string): T {
+  const value = parseCanonical(data);
+  if (value === undefined) throw new Refused(`${what} is not canonical JSON`);
+  if (!fits(value, shape)) throw new Refused(`${what} has a missing, unknown or malformed field`);
+  return value as T;
+}
+
+function parseCanonical(data: Uint8Array): unknown {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+    const value: unknown = JSON.parse(text);
+    return canonical(value, MAX_DEPTH) === text ? value : undefined;
+  } catch (why) {
+    if (why instanceof SyntaxError || why instanceof TypeError || why instanceof RangeError) return undefined;
+    throw why;
+  }
+}
+
+/**
+ * The canonical JSON of a parsed value; throws RangeError if it has none. JSON.parse has kept the last of duplicate keys, and
+ * has rounded numbers: then this text differs from what was read, which is what tells.
+ */
+function canonical(value: unknown, depth: number): string {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return text(value);
+  if (typeof value === "number") {
+    if (!Number.isSafeInteger(value)) throw new RangeError("a fraction, or beyond 2^53-1");
+    return String(value);
+  }
+  if (depth === 0) throw new RangeError("too deep");
+  if (Array.isArray(value)) return `[${value.map((member) => canonical(member, depth - 1)).join(",")}]`;
+  const members = Object.entries(value as object).sort(([one], [other]) => (one < other ? -1 : 1));
+  return `{${members.map(([name, member]) => `${key(name)}:${canonical(member, depth - 1)}`).join(",")}}`;
+}
+
+function text(value: string): string {
+  if (/\p{Surrogate}/u.test(value)) throw new RangeError("half a character");
+  return JSON.stringify(value);
+}
+
+function key(name: string): string {
+  if (utf8(name).length !== name.length) throw new RangeError("a key outside ASCII");
+  return JSON.stringify(name);
+}
+
+/** Whether a value is an object with just the fields of `shape`, each keeping its rule (`@`: its type). */
+function fits(value: unknown, shape: string): boolean {
+  if (!isObject(value)) return false;
+  const rules = new Map(shape.split(" ").map((field) => field.split(":") as [string, string]));
+  const names = Object.keys(value);
+  return (
+    names.length === rules.size &&
+    names.every((name) => {
+      const rule = rules.get(name);
+      if (rule === undefined) return false;
+      return name === "@" ? value[name] === rule : RULES[rule]?.(value[name]) === true;
+    })
+  );
+}
+
+/** A C2SP checkpoint (signed note) without extension lines and with exactly two signature lines. */
+function readHead(note: string): Head {
+  const line = "\u2014 ([!-*,-~]{1,255}) ([0-9A-Za-z+/=]+)\n";
+  const body = "(([!-*,-~]{1,255})\n(0|[1-9][0-9]{0,15})\n([0-9A-Za-z+/=]{44})\n)";
+  const match = new RegExp(`^${body}\n${line}${line}$`).exec(note);
+  if (!match) throw new Refused("the checkpoint is not a note of origin, size, root and two signature lines");
+  const [
+    ,
+    signed = "",
+    origin = "",
+    size = "",
+    root = "",
+    firstName = "",
+    first = "",
+    secondName = "",
+    second = "",
+  ] = match;
+  const long = isBase64(32)(root) && isBase64(4 + 64)(first) && isBase64(4 + 8 + 2420)(second);
+  if (!Number.isSafeInteger(Number(size)) || !long) {
+    throw new Refused("the checkpoint has a number, hash or signature of the wrong length");
+  }
+  const signatures = [
+    { name: firstName, line: base64(first) },
+    { name: secondName, line: base64(second) },
+  ];
+  return { text: utf8(signed), origin, size: Number(size), root: base64(root), signatures };
+}
+
+type Rule = (value: unknown) => boolean;
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Padded standard base64 that re-encodes to itself. */
+function isBase64(length: number | null): Rule {
+  return (value) => {
+    if (typeof value !== "string") return false;
+    try {
+      const binary = atob(value);
+      return btoa(binary) === value && (length === null || binary.length === length);
+    } catch {
+      return false; // atob throws on a character that is not base64's
+    }
+  };
+}
+
+function like(pattern: string): Rule {
+  const whole = new RegExp(`^(?:${pattern})$`);
+  return (value) => typeof value === "string" && whole.test(value);
+}
+
+function whole(low: number, high: number): Rule {
+  return (value) => typeof value === "number" && Number.isSafeInteger(value) && low <= value && value <= high;
+}
+
+function list(rule: Rule): Rule {
+  return (value) => Array.isArray(value) && value.every(rule);
+}
+
+/** A C2SP verifier key, name + key id + base64(type byte || public key), of `size` decoded bytes. */
+function isVkey(value: unknown, size: number): boolean {
+  if (!like("[!-*,-~]{1,255}\\+[0-9a-f]{8}\\+[0-9A-Za-z+/=]+")(value)) return false;
+  return isBase64(size)(splitVkey(value as string).encoded);
+}
+
+/** The three parts of a verifier key of the right form. */
+export function splitVkey(vkey: string): { name: string; id: string; encoded: string } {
+  const [name = "", id = ""] = vkey.split("+", 2);
+  return { name, id, encoded: vkey.slice(name.length + id.length + 2) };
+}
+
+const VKEY_SIZES = [33, 1313];
+const RULES: Record<string, Rule> = {
+  text: (value) => typeof value === "string",
+  object: isObject,
+  hash: like("[0-9a-f]{64}"),
+  hashes: list(like("[0-9a-f]{64}")),
+  uuid: like("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+  kid: like("[0-9a-f]{16}"),
+  origin: like("[!-*,-~]{1,255}"),
+  outcome: like("sealed|failed|abandoned|denied"),
+  alg: like("ed25519"),
+  count: whole(0, Number.MAX_SAFE_INTEGER),
+  positive: whole(1, Number.MAX_SAFE_INTEGER),
+  span: whole(1, 512),
+  base64: isBase64(null),
+  bytes32: isBase64(32),
+  bytes64: isBase64(64),
+  artifacts: list((value) => fits(value, "c:hash mt:text n:count")),
+  events: list((value) => fits(value, "event:text") || fits(value, "leaf:hash")),
+  key: (value) => fits(value, "inclusion:hashes leaf:text"),
+  openings: list((value) => fits(value, "art:count data:base64 event:count mt:text salt:bytes32")),
+  vkeys: (value) =>
+    Array.isArray(value) && value.length === 2 && VKEY_SIZES.every((size, at) => isVkey(value[at], size)),
+  logs: list((value) => fits(value, "origin:origin vkeys:vkeys")),
+};
+const BUNDLE =
+  "@:aibox.receipt/1 chain:hashes checkpoint:text envelope:text events:events inclusion:hashes key:key " +
+  "openings:openings signature:bytes64 vkeys:vkeys";
+const ENVELOPE =
+  "@:aibox.turn/1 build:text events:positive idx:positive kid:kid log:origin outcome:outcome policy:text " +
+  "prev:hash principal:text root:hash sealed_us:count started_us:count tenant:uuid turn:uuid";
+const EVENT =
+  "@:aibox.event/1 arts:artifacts body:object ev:uuid mono_ns:count seq:count src:text tenant:uuid " +
+  "ts_us:count turn:uuid type:text";
+const KEY = "@:aibox.key/1 alg:alg idx:count kid:kid log:origin prev:hash pub:bytes32 span:span";

@@ -1,0 +1,62 @@
+// The frozen receipts of tests/vectors: each accepted, or refused at the one step its index names.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { type Policy, verifyReceipt } from ".";
+
+interface Case {
+  receipt: string;
+  policy?: string;
+  refused: string | null;
+  why: string;
+}
+
+const FOLDER = new URL("../../../tests/vectors/", import.meta.url);
+const read = (path: string): Uint8Array => new Uint8Array(readFileSync(new URL(path, FOLDER)));
+const index: Case[] = JSON.parse(new TextDecoder().decode(read("index.json")));
+// Here a policy comes parsed: what is wrong with its bytes alone cannot be seen.
+const BYTES_ONLY = ["policies/policy-no-json.json", "policies/policy-duplicate-key.json"];
+const cases = index.filter(({ policy }) => policy === undefined || !BYTES_ONLY.includes(policy));
+const STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "openings", "trust"];
+
+describe("a frozen receipt", () => {
+  it.each(cases)("$receipt $policy: $why", async ({ receipt, policy, refused }) => {
+    const options =
+      policy === undefined ? {} : { policy: JSON.parse(new TextDecoder().decode(read(policy))) as Policy };
+
+    const verdict = await verifyReceipt(read(receipt), options);
+
+    expect(verdict.steps.filter((step) => !step.ok).map((step) => step.name)).toEqual(
+      refused ? [refused] : [],
+    );
+    expect(verdict.ok).toBe(refused === null);
+    expect(verdict.summary).toMatch(refused ? new RegExp(`^Refused at ${refused}: `) : /^Verified: turn /);
+  });
+});
+
+it("names its nine steps in order", async () => {
+  const verdict = await verifyReceipt(read("valid/small.json"));
+
+  expect(verdict.steps.map((step) => step.name)).toEqual(STEPS);
+});
+
+it("gives a verdict for what is no receipt at all", async () => {
+  for (const nonsense of ["", "null", "[]", "{}", '"', "[".repeat(200_000), "\ufeff{}", '{"__proto__":{}}']) {
+    const verdict = await verifyReceipt(new TextEncoder().encode(nonsense));
+
+    expect(verdict.ok).toBe(false);
+    expect(verdict.steps.map((step) => step.name)).toEqual(["form"]);
+  }
+});
+
+it("refuses to judge where the browser has no cryptography, and says so", async () => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "crypto");
+  Object.defineProperty(globalThis, "crypto", { value: {}, configurable: true });
+  try {
+    const verdict = await verifyReceipt(read("valid/small.json"));
+
+    expect(verdict).toMatchObject({ ok: false, steps: [] });
+    expect(verdict.summary).toContain("no Ed25519");
+  } finally {
+    if (own) Object.defineProperty(globalThis, "crypto", own);
+  }
+});
