@@ -179,7 +179,13 @@ def build(settings: Settings) -> System:
     router = routing.router
     guardrail = GuardrailService(settings.guardrail, db=db, log=log, keys=keys)
     memories = MemoryService(
-        settings.memory, db=db, log=log, vectors=vectors, router=guardrail.guarded(router), folder=data / "mem0"
+        settings.memory,
+        data / "mem0",
+        db=db,
+        connections=connections,
+        log=log,
+        vectors=vectors,
+        router=guardrail.guarded(router),
     )
     conversations = ConversationStore(db)
     parts = Parts(settings=settings.runtime, db=db, log=log, guardrail=guardrail, memories=memories, router=router)

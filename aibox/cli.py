@@ -208,3 +208,7 @@ def _print_steps(verdict: Verdict) -> None:
     for step in verdict.steps:
         print(f"  {'✓' if step.ok else '✗'} {step.name.ljust(width)}  {step.detail}")
     print()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,13 +12,30 @@ from aibox.core.turn import Turn
 from aibox.router import ModelRouter
 
 Decision = Literal["allow", "rewrite", "block"]
+Profile = Literal["permissive", "balanced", "strict"]
+
+SCANNERS = ("prompt_injection", "toxicity", "secrets")
+"""What is looked for. `prompt_injection` judges inputs only."""
+
+MASKS = (
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "IBAN_CODE",
+    "US_SSN",
+    "CRYPTO",
+    "IP_ADDRESS",
+    "PERSON",
+    "LOCATION",
+)
+"""The kinds of personal data that tokens can stand for."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What is scanned and masked by default."""
 
     profile: Annotated[
-        Literal["permissive", "balanced", "strict"],
+        Profile,
         Meta(description="How much is blocked and masked", extra={"env": "GUARDRAIL_PROFILE"}),
     ] = "balanced"
     timeout_seconds: Annotated[float, Meta(description="A scanner that is slower refuses")] = 10.0
@@ -46,6 +63,17 @@ class Finding(Struct, frozen=True, kw_only=True):
     is_safe: bool
     risk: int = 0
     detail: str = ""
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a tenant, or one API key of it, wants otherwise than the installation.
+
+    `scanners` and `masks` switch single ones (or all: `*`) on or off; what they do not name is as the profile says.
+    """
+
+    profile: Profile | None = None
+    scanners: dict[str, bool] = {}
+    masks: dict[str, bool] = {}
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -86,12 +114,21 @@ class OutputFilter(Protocol):
 class Guardrail(Protocol):
     """Scans for the turn's tenant by its policy. Every check is logged as a `guardrail_verdict`."""
 
-    async def check_input(self, turn: Turn, texts: Sequence[str], *, conversation: UUID | None = None) -> list[Verdict]:
-        """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`."""
+    async def check_input(
+        self, turn: Turn, texts: Sequence[str], *, conversation: UUID | None = None, external: bool = False
+    ) -> list[Verdict]:
+        """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`.
+
+        `external`: a provider outside the house may get the texts, so names and places are masked too.
+        """
         ...
 
     def output(self, turn: Turn, *, conversation: UUID | None = None) -> OutputFilter:
         """A filter for one answer."""
+        ...
+
+    async def check_output(self, turn: Turn, text: str, *, conversation: UUID | None = None) -> Verdict:
+        """The verdict on a whole answer; what `output` says of the same text in pieces."""
         ...
 
     async def restore(self, turn: Turn, text: str, *, conversation: UUID) -> str:
@@ -102,18 +139,27 @@ class Guardrail(Protocol):
         """Whether the policy for this principal switches scanners and masks off (bytes pass as they are)."""
         ...
 
+    async def policy(self, turn: Turn, *, key_id: str = "") -> Policy:
+        """What is stored for the tenant, or for one of its API keys."""
+        ...
+
+    async def set_policy(self, turn: Turn, policy: Policy, *, key_id: str = "") -> None:
+        """Replace it. All replicas follow within seconds. Raises `ValidationFailed` for an unknown name."""
+        ...
+
     def guarded(self, router: ModelRouter) -> ModelRouter:
         """The same router with inputs masked and outputs scanned, for callers outside a turn's own steps."""
         ...
 
 
 class GuardrailVerdict(Event, frozen=True, kw_only=True):
-    """A text was judged. `scanners` are `name:risk` of those that found something; the text is never in it."""
+    """Texts were judged, together. `scanners` are `name:risk` of those that found something; no text is ever in it."""
 
     type: ClassVar[str] = "guardrail_verdict"
     direction: Literal["input", "output"]
     decision: Decision
     profile: str
+    texts: int = 1
     scanners: tuple[str, ...] = ()
     masked: int = 0
     duration_ms: int = 0
@@ -125,3 +171,14 @@ class InputBlocked(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "guardrail.input.blocked"
     actor: str
     reason: str
+
+
+class PolicyUpdated(Event, frozen=True, kw_only=True):
+    """An administrator changed what is scanned and masked; `target` is `tenant` or `key:<id>`."""
+
+    type: ClassVar[str] = "admin.guardrail.updated"
+    actor: str
+    target: str
+    profile: str
+    scanners_off: tuple[str, ...] = ()
+    masks_off: tuple[str, ...] = ()

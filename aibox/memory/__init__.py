@@ -12,6 +12,10 @@ from aibox.core.turn import Turn
 
 MemoryType = Literal["user", "feedback", "project", "reference"]
 Kind = Literal["fact", "preference", "event", "skill-note"]
+Visibility = Literal["private", "team", "org"]
+
+MAX_CONTENT = 8000
+"""Most characters of a memory."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -32,11 +36,19 @@ class Memory(Struct, frozen=True, kw_only=True):
     content: str
     memory_type: MemoryType
     kind: Kind
-    visibility: Literal["private", "team", "org"]
+    visibility: Visibility
     user_id: UUID
     created_at: datetime
     updated_at: datetime
     score: float | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What a memory said from a time on."""
+
+    op: Literal["store", "update"]
+    content: str
+    at: datetime
 
 
 class Recall(Struct, frozen=True, kw_only=True):
@@ -67,14 +79,27 @@ class Memories(Protocol):
         *,
         memory_type: MemoryType = "user",
         kind: Kind = "fact",
-        visibility: Literal["private", "team", "org"] = "private",
-    ) -> Memory: ...
+        visibility: Visibility = "private",
+    ) -> Memory:
+        """Keep `content`, also when no embedder answers: it is indexed later. The same content again is one memory.
 
-    async def search(self, turn: Turn, query: str, *, limit: int = 8) -> list[Memory]: ...
+        Raises `ValidationFailed`, and `Forbidden` for a visibility that the principal may not share with.
+        """
+        ...
 
-    async def list(self, turn: Turn, *, limit: int = 50) -> Sequence[Memory]: ...
+    async def search(self, turn: Turn, query: str, *, limit: int = 8) -> list[Memory]:
+        """By meaning and by words, best first, with scores. Raises what the embedder raises."""
+        ...
+
+    async def list(self, turn: Turn, *, limit: int = 50, before: UUID | None = None) -> Sequence[Memory]:
+        """The newest first; `before` is the last id of the page before."""
+        ...
 
     async def get(self, turn: Turn, memory_id: UUID) -> Memory: ...
+
+    async def history(self, turn: Turn, memory_id: UUID) -> Sequence[Change]:
+        """What the memory said, the oldest first. It goes when the memory is deleted."""
+        ...
 
     async def update(self, turn: Turn, memory_id: UUID, content: str) -> Memory: ...
 

@@ -35,5 +35,9 @@ class Observability(Protocol):
     """Reads what the generations of the turn's tenant add up to."""
 
     async def usage_of(self, turn: Turn) -> dict[str, Any]:
-        """The principal's own totals: `{"requests", "input_tokens", "output_tokens", "cost_usd", "by_model": […]}`."""
+        """The principal's own totals: `{"requests", "input_tokens", "output_tokens", "cost_usd", "unpriced_requests",
+        "by_model": […]}`; each of `by_model` has `provider` and `model` and the same members.
+
+        `cost_usd` is a decimal string and leaves out the unpriced requests: an unknown price is not zero.
+        """
         ...

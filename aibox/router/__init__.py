@@ -9,8 +9,37 @@ from msgspec import Meta, Struct
 
 from aibox.core.errors import AIBoxError, Conflict, NotFound, ValidationFailed
 from aibox.core.events import Event
+from aibox.core.http import AddressRefused
 from aibox.core.turn import Turn
 from aibox.observability import Price, Usage
+
+__all__ = [
+    "ROLES",
+    "AddressRefused",
+    "Answer",
+    "BackendRefused",
+    "BackendUnavailable",
+    "Catalogue",
+    "Chunk",
+    "Model",
+    "ModelCall",
+    "ModelInvoked",
+    "ModelResponse",
+    "ModelRouter",
+    "ModelStream",
+    "ModelUnknown",
+    "PriceSet",
+    "Provider",
+    "ProviderAdded",
+    "ProviderKeyMissing",
+    "ProviderProbeFailed",
+    "ProviderRemoved",
+    "RoleNoBackend",
+    "RoleNotConfigured",
+    "RoleSet",
+    "Settings",
+    "UpstreamRedirect",
+]
 
 ROLES = (
     "default",
@@ -32,7 +61,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     local: Annotated[bool, Meta(description="Serve the small demonstration model as a child process")] = True
     local_model: Annotated[str, Meta(description="A GGUF file to serve instead of the demonstration model")] = ""
     local_threads: Annotated[int, Meta(description="Threads of the local model; 0 leaves one core free")] = 0
-    local_context: Annotated[int, Meta(description="Context of the local model in tokens")] = 4096
+    local_context: Annotated[int, Meta(description="Context of the local model in tokens", ge=256)] = 4096
+    local_waiting: Annotated[int, Meta(description="Most calls that may wait for the local model", ge=0)] = 16
     connect_seconds: Annotated[float, Meta(description="Time limit to connect to a provider")] = 5.0
     first_byte_seconds: Annotated[float, Meta(description="Time limit for a provider's first byte")] = 120.0
     idle_seconds: Annotated[float, Meta(description="Time limit between two bytes of a provider")] = 60.0
@@ -89,11 +119,6 @@ class ProviderProbeFailed(ValidationFailed):
     sentence = "The provider did not list its models; nothing was saved."
 
 
-class AddressRefused(ValidationFailed):
-    code = "address_refused"
-    sentence = "This address is internal; an operator can allow it in http.internal_hosts."
-
-
 class Provider(Struct, frozen=True, kw_only=True):
     """A place that serves models. `has_key` says that a key is stored; the key itself is never shown."""
 
@@ -109,7 +134,8 @@ class Provider(Struct, frozen=True, kw_only=True):
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model of a provider; `context` in tokens, `price` None when unknown."""
+    """A model of a provider. `capabilities` are `chat` or `embedding`, empty when nobody said; `context` in tokens;
+    `price` None when unknown."""
 
     id: str
     provider: str
@@ -132,7 +158,11 @@ class ModelCall(Struct, frozen=True, kw_only=True):
 
 
 class Chunk(Struct, frozen=True):
-    """One `data:` frame of a Chat Completions stream, as the provider sent it, with what we read out of it."""
+    """One event of a Chat Completions stream, with what we read out of it.
+
+    `data` is the payload after `data: ` exactly as the provider sent it (JSON; `[DONE]` is never one): send on
+    `data: `, the payload, two line feeds. `text` is what it adds to the answer.
+    """
 
     data: bytes
     text: str = ""
@@ -155,15 +185,35 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class ModelStream(Protocol):
-    """An answer that is arriving. Iterating ends after `model_response` is durable; usage and cost are known then."""
+    """An answer that is arriving. Iterating ends after `model_response` is durable; usage and cost are known then.
 
-    provider: str
-    model: str
-    attempts: int
-    context: int | None
-    usage: Usage | None
-    cost_usd: str | None
-    finish_reason: str | None
+    A stream that fails raises `BackendUnavailable` after the chunks that came, and after `model_response`.
+    """
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def attempts(self) -> int: ...
+
+    @property
+    def context(self) -> int | None:
+        """The model's context in tokens, None when nobody said."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def cost_usd(self) -> str | None:
+        """A decimal string, None while it runs and when the price is unknown."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
 
     def __aiter__(self) -> AsyncIterator[Chunk]: ...
 
@@ -191,6 +241,10 @@ class ModelRouter(Protocol):
         """The data of `GET /v1/models`: OpenAI's model objects with a member `aibox`."""
         ...
 
+    async def routes(self, turn: Turn) -> list[dict[str, Any]]:
+        """The data of `GET /v1/routes`: each alias with the models it leads to."""
+        ...
+
 
 @runtime_checkable
 class Catalogue(Protocol):
@@ -212,12 +266,16 @@ class Catalogue(Protocol):
 
     async def providers(self, turn: Turn) -> list[Provider]: ...
 
-    async def remove_provider(self, turn: Turn, name: str) -> None: ...
+    async def remove_provider(self, turn: Turn, provider: str) -> None:
+        """Remove a provider, by name or id, with its models; roles fall to their next model, or are unset."""
+        ...
 
-    async def set_role(self, turn: Turn, role: str, model: str | None, *, fallbacks: Sequence[str] = ()) -> None: ...
+    async def set_role(self, turn: Turn, role: str, model: str | None, *, fallbacks: Sequence[str] = ()) -> None:
+        """Lead `role` to `model` (an id or `provider/model`), then to `fallbacks` in order; None unsets it."""
+        ...
 
     async def roles(self, turn: Turn) -> dict[str, dict[str, Any] | None]:
-        """alias → `{"model", "fallbacks"}`, None where unset; all of `ROLES`."""
+        """alias → `{"model", "fallbacks"}` as `provider/model`, None where unset; all of `ROLES`."""
         ...
 
     async def set_price(self, turn: Turn, model: str, price: Price | None) -> None: ...
@@ -235,15 +293,20 @@ class ModelInvoked(Event, frozen=True, kw_only=True):
 
 
 class ModelResponse(Event, frozen=True, kw_only=True):
-    """A model call ended. When not `ok`, `code` names the failure; the answer is an artifact, as far as it came.
+    """A model call ended. When not `ok`, `code` names the failure (`cancelled`: the caller left); the answer is an
+    artifact, as far as it came.
 
-    Times in milliseconds; `cost_usd` a decimal string, empty when the price is unknown.
+    Times in milliseconds; `cost_usd` a decimal string, empty when the price is unknown; `principal` a pseudonym.
     """
 
     type: ClassVar[str] = "model_response"
     provider: str
     model: str
     alias: str
+    attempt: int
+    stream: bool
+    principal: str
+    key: str = ""
     ok: bool
     code: str = ""
     finish_reason: str = ""
@@ -253,3 +316,41 @@ class ModelResponse(Event, frozen=True, kw_only=True):
     cost_usd: str = ""
     latency_ms: int = 0
     first_byte_ms: int = 0
+
+
+class ProviderAdded(Event, frozen=True, kw_only=True):
+    """A provider was added, or made by the first boot."""
+
+    type: ClassVar[str] = "admin.provider.added"
+    actor: str
+    provider: str
+    kind: str
+    base_url: str
+    models: int
+
+
+class ProviderRemoved(Event, frozen=True, kw_only=True):
+    """A provider was removed with its models."""
+
+    type: ClassVar[str] = "admin.provider.removed"
+    actor: str
+    provider: str
+
+
+class RoleSet(Event, frozen=True, kw_only=True):
+    """A role alias leads elsewhere now; `models` in order, none when it was unset."""
+
+    type: ClassVar[str] = "admin.role.set"
+    actor: str
+    role: str
+    models: tuple[str, ...]
+
+
+class PriceSet(Event, frozen=True, kw_only=True):
+    """A model's price changed: US dollars per million tokens, empty when it is unknown now."""
+
+    type: ClassVar[str] = "admin.price.set"
+    actor: str
+    model: str
+    input_usd: str
+    output_usd: str

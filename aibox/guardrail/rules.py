@@ -1,0 +1,161 @@
+"""Rules that judge a text by its words: attempts to override the instructions, and abuse.
+
+A rule's risk says how sure it is: from 90 a scanner blocks, below it only reports. The rules know English and the
+obvious; docs/guardrail.md has what they catch and miss, measured.
+"""
+
+import unicodedata
+from typing import Any, NamedTuple
+
+import regex
+
+from aibox.guardrail import Finding
+from aibox.guardrail.credentials import PATTERN_SECONDS
+
+BLOCKING_RISK = 90
+
+
+class Rule(NamedTuple):
+    """When `pattern` occurs in the folded text, the risk is at least `risk`."""
+
+    name: str
+    risk: int
+    pattern: Any
+
+
+def _rule(name: str, risk: int, pattern: str) -> Rule:
+    return Rule(name, risk, regex.compile(pattern))
+
+
+_FORGET = r"(?:ignore|disregard|forget|override|bypass|overlook|skip|neglect)"
+_EARLIER = (
+    r"(?:previous|prior|above|earlier|preceding|foregoing|original|initial|existing|system|your|all|any|these|those)"
+)
+_ORDERS = r"(?:instructions?|prompts?|directions?|directives?|rules?|guidelines?|commands?|constraints?|programming)"
+_SHOW = (
+    r"(?:reveal|show|print|output|repeat|display|disclose|leak|expose|dump|share|tell me|give me|return|recite|echo)"
+)
+_HIDDEN = r"(?:system|hidden|secret|initial|original|developer|internal|confidential|full|exact)"
+
+PROMPT_INJECTION = (
+    _rule("override", 95, rf"\b{_FORGET}\b(?: \w+){{0,2}} {_EARLIER}\b(?:,? (?:and )?\w+){{0,3}}? {_ORDERS}\b"),
+    _rule(
+        "forget_everything",
+        95,
+        rf"\b{_FORGET} (?:everything|all|anything)\b(?: \w+){{0,3}}?"
+        r" (?:above|before|previously|prior|you were told|you (?:have )?learned)\b",
+    ),
+    _rule(
+        "override",
+        90,
+        rf"\b{_FORGET} (?:all |any )?(?:of )?(?:the|your) {_ORDERS} (?:that )?(?:you|were|given|above)\b",
+    ),
+    _rule(
+        "override",
+        60,
+        r"\b(?:ignore|disregard|forget|skip) (?:all |everything )?(?:of )?the (?:above|foregoing|previous)\b",
+    ),
+    _rule(
+        "reveal_prompt",
+        95,
+        rf"\b{_SHOW}\b(?: \w+){{0,3}}? (?:your|the) (?:\w+ )?{_HIDDEN}(?: \w+)? (?:prompts?|instructions?|message)\b",
+    ),
+    _rule(
+        "reveal_prompt",
+        90,
+        r"\b(?:reveal|print|output|disclose|leak|dump) (?:me )?(?:your|its) (?:prompt|instructions)\b",
+    ),
+    _rule(
+        "new_instructions",
+        90,
+        rf"\b{_ORDERS} to ignore\b|"
+        rf"\b(?:new|updated|real) {_ORDERS}: ?(?:ignore|reveal|you (?:are|must|will)|print|output)",
+    ),
+    _rule("jailbreak_persona", 95, r"\byou are (?:now |going to be )?(?:dan|stan|dude|aim|devmode|jailbroken)\b"),
+    _rule(
+        "jailbreak_persona",
+        95,
+        r"\b(?:do anything now|developer mode (?:enabled|activated|on)|jailbreak mode|god mode (?:enabled|on))\b",
+    ),
+    _rule(
+        "without_limits",
+        90,
+        r"\b(?:act|behave|respond|answer|pretend|roleplay|role-play|you are|you're)\b[^.!?]{0,60}"
+        r"\b(?:without|no|free (?:of|from)|unbound by|not bound by) (?:any |all )?(?:\w+ )?"
+        r"(?:restrictions|filters|guardrails|safety (?:rules|guidelines|filters)|ethical (?:guidelines|constraints)"
+        r"|content polic(?:y|ies)|moral constraints)\b",
+    ),
+    _rule(
+        "switch_off_safety",
+        90,
+        r"\b(?:disable|turn off|bypass|circumvent|override|ignore|remove) (?:all |any )?(?:your|its) (?:\w+ )?"
+        r"(?:safety|security|ethical|content)"
+        r" (?:filters?|guardrails?|guidelines|protocols?|restrictions|policies|policy|measures|checks)\b",
+    ),
+    _rule(
+        "exfiltration",
+        95,
+        r"\b(?:send|post|upload|exfiltrate|forward|transmit|leak)\b[^.!?]{0,60}"
+        r"\b(?:conversation|chat history|system prompt|api keys?|credentials|passwords?|user data|secrets)\b"
+        r"[^.!?]{0,40}\bto (?:https?://|[\w.+-]+@|my server|this url|the following)",
+    ),
+    _rule("template_tokens", 90, r"<\|im_start\|>|<\|system\|>|\[/?inst\]|<<sys>>|<\|start_header_id\|>"),
+    _rule(
+        "fake_system_message",
+        60,
+        r"(?:^|\n) ?(?:#+ ?)?(?:system|admin(?:istrator)?|developer)(?: message| override| prompt)? ?:",
+    ),
+    _rule("from_now_on", 50, r"\bfrom now on,? (?:you|your|always|only|answer|respond)\b"),
+    _rule(
+        "pretend",
+        40,
+        r"\b(?:pretend (?:to be|you are|that you)|act as (?:if|though|an? (?:unrestricted|evil|uncensored)))\b",
+    ),
+    _rule("mentions_system_prompt", 40, r"\bsystem prompt\b"),
+)
+
+TOXICITY = (
+    _rule(
+        "threat",
+        95,
+        r"\b(?:i(?:'ll| will|'m going to| am going to)|we(?:'ll| will))"
+        r" (?:kill|murder|rape|torture|stab|behead|hunt down) (?:you|your|him|her|them)\b",
+    ),
+    _rule(
+        "urges_suicide",
+        95,
+        r"\b(?:go |you should |please |just )(?:kill yourself|hang yourself|end your (?:own )?life)\b|\bkys\b",
+    ),
+    _rule(
+        "dehumanising",
+        95,
+        r"\b(?:all|those|these) \w+ (?:are (?:vermin|subhuman|cockroaches|parasites)"
+        r"|(?:should|must|deserve to) (?:die|be (?:killed|exterminated|gassed)))\b",
+    ),
+    _rule(
+        "abuse",
+        60,
+        r"\byou(?:'re| are)? (?:\w+ ){0,3}"
+        r"(?:piece of shit|worthless (?:idiot|scum)|fucking (?:idiot|moron)|filthy \w+)\b",
+    ),
+)
+
+
+def judge(scanner: str, rules: tuple[Rule, ...], text: str) -> Finding | None:
+    """The gravest rule that `text` meets, None when it meets none. Raises TimeoutError."""
+    folded = fold(text)
+    met = [rule for rule in rules if rule.pattern.search(folded, timeout=PATTERN_SECONDS, concurrent=True)]
+    if not met:
+        return None
+    gravest = max(met, key=lambda rule: rule.risk)
+    return Finding(scanner=scanner, is_safe=gravest.risk < BLOCKING_RISK, risk=gravest.risk, detail=gravest.name)
+
+
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Mn}]+")
+_SPACES = regex.compile(r"[^\S\n]+")
+
+
+def fold(text: str) -> str:
+    """Lower case, compatibility forms made plain, nothing invisible, single spaces: what a rule reads."""
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKD", text)).casefold().replace("’", "'")
+    return str(_SPACES.sub(" ", plain))

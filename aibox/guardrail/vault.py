@@ -1,0 +1,123 @@
+"""Tokens such as `<EMAIL_ADDRESS_1>` and the values they stand for.
+
+Of a conversation they are kept in the database, each value sealed under its writer's data key: erasing that key erases
+the values. Without a conversation they live in this process for the turn.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from uuid import UUID
+
+import regex
+from sqlalchemy import Select, select, text
+
+from aibox.core.db import Database
+from aibox.core.keys import DataKeys
+from aibox.core.turn import Turn
+from aibox.guardrail.models import VaultRow
+
+TOKEN = regex.compile(r"<[A-Z][A-Z_]{1,30}_[1-9][0-9]{0,5}>")
+HELD_TURNS = 4096
+"""Turns whose tokens are held here at once; a forgotten one's tokens stay tokens."""
+
+Value = tuple[str, str]
+"""A kind and what was written: `("EMAIL_ADDRESS", "anna@example.com")`."""
+
+
+class Vault:
+    """Gives values tokens, and tokens back to whoever wrote the value."""
+
+    def __init__(self, db: Database, keys: DataKeys) -> None:
+        self._db = db
+        self._keys = keys
+        self._held: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+
+    async def tokens(self, turn: Turn, conversation: UUID | None, values: Collection[Value]) -> dict[Value, str]:
+        """A token for each value: the one it has in the conversation already, else a new one."""
+        if not values:
+            return {}
+        if conversation is None:
+            return _number(self._of_turn(turn), values)
+        known = await self.values(turn, conversation)
+        if _missing(known, values):
+            known = await self._add(turn, conversation, values)
+        return _number(known, values)
+
+    async def values(self, turn: Turn, conversation: UUID | None) -> dict[str, str]:
+        """Token to value, of what the turn's own user wrote."""
+        if conversation is None:
+            return self._of_turn(turn)
+        async with self._db.read(turn) as session:
+            rows = (await session.scalars(_rows(turn, conversation).where(VaultRow.owner == turn.principal.id))).all()
+        found = {}
+        for row in rows:
+            key = await self._keys.named(turn.tenant, row.kid)
+            if key is not None:  # else the person was erased
+                found[row.token] = key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode()
+        return found
+
+    async def forget(self, turn: Turn, conversation: UUID) -> None:
+        """Remove the conversation's values; its tokens stay tokens."""
+        async with self._db.work(turn) as work:
+            for row in (await work.session.scalars(_rows(turn, conversation))).all():
+                await work.session.delete(row)
+
+    def _of_turn(self, turn: Turn) -> dict[str, str]:
+        held = self._held.setdefault(turn.id, {})
+        self._held.move_to_end(turn.id)
+        while len(self._held) > HELD_TURNS:
+            self._held.popitem(last=False)
+        return held
+
+    async def _add(self, turn: Turn, conversation: UUID, values: Collection[Value]) -> dict[str, str]:
+        key = await self._keys.of(turn.tenant, turn.principal.pseudonym)
+        async with self._db.work(turn) as work:
+            # One at a time in a conversation: two turns must not give one number to two values.
+            await work.session.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"vault {conversation}"}
+            )
+            rows = (await work.session.scalars(_rows(turn, conversation))).all()
+            own = [row for row in rows if row.owner == turn.principal.id and row.kid == key.kid]
+            known = {
+                row.token: key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode() for row in own
+            }
+            numbered = _number(dict(known), values, taken={row.token for row in rows})
+            for (_, value), token in numbered.items():
+                if token not in known:
+                    known[token] = value
+                    sealed = key.seal_bytes(value.encode(), owner=str(conversation), field=token)
+                    work.session.add(
+                        VaultRow(
+                            tenant=turn.tenant,
+                            conversation=conversation,
+                            token=token,
+                            owner=turn.principal.id,
+                            kid=key.kid,
+                            sealed=sealed,
+                        )
+                    )
+        return known
+
+
+def _rows(turn: Turn, conversation: UUID) -> Select[VaultRow]:
+    return select(VaultRow).where(VaultRow.tenant == turn.tenant, VaultRow.conversation == conversation)
+
+
+def _kind(token: str) -> str:
+    return token[1:-1].rpartition("_")[0]
+
+
+def _missing(known: dict[str, str], values: Collection[Value]) -> bool:
+    return not {(_kind(token), value) for token, value in known.items()}.issuperset(values)
+
+
+def _number(known: dict[str, str], values: Collection[Value], *, taken: Collection[str] = ()) -> dict[Value, str]:
+    """The token of each value; new ones are numbered next and put into `known`."""
+    by_value = {(_kind(token), value): token for token, value in known.items()}
+    for kind, value in values:
+        if (kind, value) not in by_value:
+            used = [int(t[1:-1].rpartition("_")[2]) for t in (*known, *taken) if _kind(t) == kind]
+            token = f"<{kind}_{max(used, default=0) + 1}>"
+            known[token] = value
+            by_value[kind, value] = token
+    return {value: by_value[value] for value in values}

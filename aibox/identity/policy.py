@@ -1,0 +1,48 @@
+"""Every route states its policy, or the server does not start; the guard enforces it before anything is read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.types import Guard
+
+from aibox.core.errors import BootRefused
+from aibox.core.turn import Turn
+from aibox.identity import ANY_SCOPE, Identity
+from aibox.identity.roles import PERMISSIONS, SCOPES
+
+
+def require_policy(identity: Identity) -> Guard:
+    """A Litestar guard for the whole application: `opt["policy"]`, and for API keys `opt["scope"]`."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        if _is_options(handler):
+            return
+        turn: Turn = connection.scope["state"]["turn"]
+        await identity.authorize(turn, handler.opt["policy"], scope=handler.opt.get("scope"))
+
+    return guard
+
+
+def check_routes(app: Litestar) -> None:
+    """Raise `BootRefused` (`boot_route_policy`, B12) when a route states no policy, or one that does not exist."""
+    for path, handler in _handlers(app):
+        policy, scope = handler.opt.get("policy"), handler.opt.get("scope")
+        if policy not in {"public", "signed-in", *PERMISSIONS}:
+            raise BootRefused("boot_route_policy", f"The route {path} ({handler}) states no policy.")
+        if scope not in {None, ANY_SCOPE, *SCOPES}:
+            raise BootRefused("boot_route_policy", f"The route {path} ({handler}) names an unknown scope.")
+
+
+def _handlers(app: Litestar) -> Iterator[tuple[str, BaseRouteHandler]]:
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        yield from ((route.path, handler) for handler in handlers if not _is_options(handler))
+
+
+def _is_options(handler: BaseRouteHandler) -> bool:
+    """Litestar adds to each path a handler that names the methods, and nothing else."""
+    return getattr(handler, "http_methods", None) == {"OPTIONS"}

@@ -1,0 +1,231 @@
+"""Access tokens: the table of trusted issuers, the strict reader before joserfc, and the signing of our own.
+
+joserfc lets pass what we must not (identity.md, section 2): a missing `kid`, duplicate claims, an `exp` that is no
+integer, any `typ`. So a token is read here first, in the order that identity.md numbers, and only then verified.
+"""
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+
+from aibox.core.errors import BootRefused
+from aibox.core.keyring import Ring
+from aibox.core.turn import uuid7
+from aibox.identity import InvalidAudience, InvalidIssuer, InvalidToken, TokenExpired, WrongTokenType
+
+AUDIENCE = "aibox-frontend"
+CLIENT = "aibox"
+TYPE = "at+jwt"
+ALGORITHM = "Ed25519"
+LEEWAY = 30
+MAX_TOKEN, MAX_HEADER, MAX_DEPTH, MAX_INTEGER = 8192, 512, 8, 2**53
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+_KID = re.compile(r"[A-Za-z0-9._=-]{1,128}")
+_HEADER_NAMES = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table: what is believed of tokens whose `iss` is exactly this."""
+
+    iss: str
+    keys: KeySet
+    algs: tuple[str, ...]
+    audiences: frozenset[str]
+    clients: frozenset[str]
+    typ: str
+    max_life: int
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verified token of ours says: whose it is and of which session. It carries no rights."""
+
+    issuer: str
+    user: UUID
+    session: UUID
+    expires: int
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """A token's two objects, read strictly and not yet verified."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+
+class AccessTokens:
+    """Signs our own access tokens and verifies those of the issuers in the table."""
+
+    def __init__(self, ring: Ring, *, base_url: str, life: int, clock: Callable[[], float] = time.time) -> None:
+        """`life` in seconds. Raises `BootRefused` (`boot_bad_key`) for a key that is no Ed25519 seed."""
+        self.issuer = f"{base_url}/auth"
+        self.life = life
+        self._clock = clock
+        keys = [_signing_key(kid, seed) for kid, seed in ring.keys]
+        self._signer = keys[0]
+        own = Issuer(
+            iss=self.issuer,
+            keys=KeySet([*keys]),
+            algs=(ALGORITHM,),
+            audiences=frozenset({AUDIENCE}),
+            clients=frozenset({CLIENT}),
+            typ=TYPE,
+            max_life=3600,
+        )
+        self._issuers: Mapping[str, Issuer] = {own.iss: own}
+
+    def issue(self, *, user: UUID, session: UUID) -> str:
+        """A token of `user` that lives for `life` seconds, or until `session` ends."""
+        now = int(self._clock())
+        claims = {
+            "iss": self.issuer,
+            "aud": AUDIENCE,
+            "client_id": CLIENT,
+            "sub": str(user),
+            "sid": str(session),
+            "iat": now,
+            "exp": now + self.life,
+            "jti": str(uuid7()),
+        }
+        header = {"alg": ALGORITHM, "kid": self._signer.kid, "typ": TYPE}
+        return jwt.encode(header, claims, self._signer, algorithms=[ALGORITHM])
+
+    def verify(self, token: str) -> Claims:
+        """The claims of a token that an issuer of the table signed for us and that is valid now.
+
+        Raises `InvalidToken`, `InvalidIssuer`, `InvalidAudience`, `WrongTokenType` or `TokenExpired`.
+        """
+        parsed = parse(token)
+        iss = parsed.claims.get("iss")
+        issuer = self._issuers.get(iss) if isinstance(iss, str) else None
+        if issuer is None:
+            raise InvalidIssuer()
+        if parsed.header["kid"] not in {key.kid for key in issuer.keys.keys}:
+            raise InvalidToken()
+        try:
+            jwt.decode(token, issuer.keys, algorithms=issuer.algs)
+        except (JoseError, ValueError):
+            raise InvalidToken() from None
+        return self._judge(parsed, issuer)
+
+    def remaining(self, claims: Claims) -> float:
+        """For how many seconds `verify` will still accept the token, its leeway included."""
+        return claims.expires + LEEWAY - self._clock()
+
+    def jwks(self) -> dict[str, Any]:
+        """The public half of the ring, as a key set."""
+        own = self._issuers[self.issuer]
+        return {"keys": [{**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"} for key in own.keys.keys]}
+
+    def _judge(self, parsed: Parsed, issuer: Issuer) -> Claims:
+        claims, now = parsed.claims, self._clock()
+        if parsed.header.get("typ") != issuer.typ:
+            raise WrongTokenType()
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        if not any(isinstance(name, str) and name in issuer.audiences for name in audiences):
+            raise InvalidAudience()
+        if claims.get("client_id", claims.get("azp")) not in issuer.clients:
+            raise InvalidAudience()
+        issued, expires = claims.get("iat"), claims.get("exp")
+        if issued is None or expires is None or not 0 < expires - issued <= issuer.max_life:
+            raise InvalidToken()
+        if max(issued, claims.get("nbf", issued)) > now + LEEWAY:
+            raise InvalidToken()
+        if expires + LEEWAY <= now:
+            raise TokenExpired()
+        try:
+            user, session = UUID(claims["sub"]), UUID(claims["sid"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InvalidToken() from None
+        return Claims(issuer=issuer.iss, user=user, session=session, expires=expires)
+
+
+def parse(token: str) -> Parsed:
+    """A compact JWS read strictly (identity.md, "Pre-parser", 1 to 4); raises `InvalidToken`. Does no I/O."""
+    segments = token.split(".") if len(token) <= MAX_TOKEN else []
+    if len(segments) != 3:
+        raise InvalidToken()
+    header_bytes, claims_bytes, _ = (_decode(segment) for segment in segments)
+    if len(header_bytes) > MAX_HEADER:
+        raise InvalidToken()
+    header, claims = _object(header_bytes), _object(claims_bytes)
+    if not header.keys() <= _HEADER_NAMES or not all(isinstance(value, str) for value in header.values()):
+        raise InvalidToken()
+    if "alg" not in header or not _KID.fullmatch(header.get("kid", "")):
+        raise InvalidToken()
+    if any(type(claims[name]) is not int for name in ("exp", "nbf", "iat", "auth_time") if name in claims):
+        raise InvalidToken()
+    return Parsed(header, claims)
+
+
+def _decode(segment: str) -> bytes:
+    """base64url without padding that encodes back to itself: no whitespace, no `+/`, no stray trailing bits."""
+    if not _SEGMENT.fullmatch(segment):
+        raise InvalidToken()
+    try:
+        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error:
+        raise InvalidToken() from None
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != segment:
+        raise InvalidToken()
+    return data
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer
+        )
+    except (ValueError, RecursionError):
+        raise InvalidToken() from None
+    if not isinstance(value, dict) or _depth(value) > MAX_DEPTH:
+        raise InvalidToken()
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+        raise ValueError("integer beyond 2^53")
+    return int(text)
+
+
+def _depth(value: object) -> int:
+    """Nesting of objects and lists; the parser bounds the recursion, for it recursed as deep already."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if children is None else 1 + max(map(_depth, children), default=0)
+
+
+def _signing_key(kid: str, seed: bytes) -> OKPKey:
+    if len(seed) != 32:
+        raise BootRefused("boot_bad_key", f"Key ring token: key {kid} must be exactly 32 bytes, an Ed25519 seed.")
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    parts: dict[str, str | list[str]] = {"crv": "Ed25519", "x": _b64(public), "d": _b64(seed), "kty": "OKP", "kid": kid}
+    return OKPKey.import_key(parts)
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,105 @@
+"""`/v1/memory`: what is remembered of the caller."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, delete, get, post, put
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK
+
+from aibox.core.errors import NotAvailable, NotFound
+from aibox.core.turn import Turn
+from aibox.identity import TenantMismatch
+from aibox.memory import Memories
+from aibox.memory.schemas import (
+    ErasedBody,
+    HistoryBody,
+    MemoryBody,
+    MemoryList,
+    Scope,
+    SearchBody,
+    StoreBody,
+    UpdateBody,
+    body,
+)
+
+READ = {"policy": "memory.read_own", "scope": "memory"}
+WRITE = {"policy": "memory.write", "scope": "memory"}
+DELETE = {"policy": "memory.delete", "scope": "memory"}
+
+
+class MemoryController(Controller):
+    """The caller's memories over HTTP; another's are not there."""
+
+    path = "/v1/memory"
+
+    @get(opt=READ)
+    async def list_memories(
+        self,
+        turn: Turn,
+        memories: Memories,
+        user_id: UUID | None = None,
+        cursor: UUID | None = None,
+        limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
+    ) -> MemoryList:
+        """The newest first."""
+        _require_own(turn, Scope(user_id=user_id))
+        found = await memories.list(turn, limit=limit, before=cursor)
+        return MemoryList(
+            memories=[body(memory, turn.tenant) for memory in found],
+            next_cursor=str(found[-1].id) if len(found) == limit else None,
+        )
+
+    @post(opt=WRITE)
+    async def store(self, turn: Turn, memories: Memories, data: StoreBody) -> MemoryBody:
+        """Keep something; the same content again is the same memory."""
+        _require_own(turn, data.scope)
+        if data.infer:
+            raise NotAvailable("Extracting memories with a model is not available yet; send the memory itself.")
+        memory = await memories.store(
+            turn, data.content, memory_type=data.memory_type, kind=data.kind, visibility=data.visibility
+        )
+        return body(memory, turn.tenant)
+
+    @post("/search", status_code=HTTP_200_OK, opt=READ)
+    async def search(self, turn: Turn, memories: Memories, data: SearchBody) -> MemoryList:
+        """By meaning and by words, best first."""
+        _require_own(turn, data.scope)
+        found = await memories.search(turn, data.query, limit=data.limit)
+        return MemoryList(memories=[body(memory, turn.tenant) for memory in found])
+
+    @get("/{memory_id:uuid}", opt=READ)
+    async def get_memory(self, turn: Turn, memories: Memories, memory_id: UUID) -> MemoryBody:
+        """One memory."""
+        return body(await memories.get(turn, memory_id), turn.tenant)
+
+    @get("/{memory_id:uuid}/history", opt=READ)
+    async def history(self, turn: Turn, memories: Memories, memory_id: UUID) -> HistoryBody:
+        """What it said, the oldest first."""
+        return HistoryBody(history=list(await memories.history(turn, memory_id)))
+
+    @put("/{memory_id:uuid}", opt=WRITE)
+    async def update(self, turn: Turn, memories: Memories, memory_id: UUID, data: UpdateBody) -> MemoryBody:
+        """Change what it says."""
+        return body(await memories.update(turn, memory_id, data.content), turn.tenant)
+
+    @delete("/{memory_id:uuid}", opt=DELETE)
+    async def delete_memory(self, turn: Turn, memories: Memories, memory_id: UUID) -> None:
+        """Remove it with its vector and history."""
+        await memories.delete(turn, memory_id)
+
+    @delete(status_code=HTTP_200_OK, opt=DELETE)
+    async def erase(self, turn: Turn, memories: Memories, user_id: UUID | None = None) -> ErasedBody:
+        """Remove all of the caller's memories, vectors and history too."""
+        _require_own(turn, Scope(user_id=user_id))
+        return ErasedBody(erased=await memories.erase(turn))
+
+
+def _require_own(turn: Turn, scope: Scope) -> None:
+    if scope.tenant_id is not None and scope.tenant_id != turn.tenant:
+        raise TenantMismatch()
+    if scope.user_id is not None and scope.user_id != turn.principal.id:
+        raise NotFound()
+
+
+ROUTES: list[type[Controller]] = [MemoryController]

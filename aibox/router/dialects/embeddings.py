@@ -1,0 +1,59 @@
+"""OpenAI's embeddings: the request for some texts, and the vectors in the answer."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from aibox.observability import Usage
+from aibox.router.dialects.chat import MalformedError
+
+
+class _Item(Struct):
+    embedding: list[float]
+    index: int | None = None
+
+
+class _UsageMembers(Struct):
+    prompt_tokens: int | None = None
+
+
+class _Body(Struct):
+    data: list[_Item]
+    usage: _UsageMembers | None = None
+
+
+_read = msgspec.json.Decoder(_Body).decode
+
+
+def request(texts: Sequence[str], *, model: str) -> bytes:
+    """The body that asks `model` for one vector per text."""
+    return msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float"})
+
+
+def read(data: bytes, *, count: int) -> tuple[list[list[float]], Usage | None]:
+    """The `count` vectors in the order of the texts, brought to unit length. Raises `MalformedError`."""
+    try:
+        body = _read(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(str(error)) from None
+    vectors: list[list[float] | None] = [None] * count
+    for number, item in enumerate(body.data):
+        index = number if item.index is None else item.index
+        if not 0 <= index < count:
+            raise MalformedError("a vector for a text that was not sent")
+        vectors[index] = unit(item.embedding)
+    whole = [vector for vector in vectors if vector]
+    if len(whole) != count or len({len(vector) for vector in whole}) > 1:
+        raise MalformedError("a vector is missing, or they differ in size")
+    said = body.usage.prompt_tokens if body.usage else None
+    return whole, None if said is None else Usage(input_tokens=said)
+
+
+def unit(vector: Sequence[float]) -> list[float]:
+    """`vector` at length 1; the zero vector stays as it is. Raises `MalformedError` for infinities."""
+    length = math.sqrt(math.fsum(value * value for value in vector))
+    if not math.isfinite(length):
+        raise MalformedError("a vector that is not finite")
+    return [value / length for value in vector] if length else list(vector)

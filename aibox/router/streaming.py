@@ -1,0 +1,164 @@
+"""A streamed answer: reads the provider under time limits, checks that it ends as it must, hands on its chunks."""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Final, Self
+
+from aibox.core.errors import AIBoxError
+from aibox.core.http import Broken
+from aibox.observability import Usage
+from aibox.router import BackendUnavailable, Chunk
+from aibox.router.dialects import chat, sse
+from aibox.router.invocation import Invocation
+from aibox.router.upstream import Answering, FailedError
+
+DRAIN_SECONDS: Final = 0.2
+
+
+class LiveStream:
+    """See `ModelStream`. Made by `open_stream`; closed by the router when the caller's block ends."""
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        answer: Answering,
+        *,
+        wants_usage: bool,
+        idle_seconds: float,
+        deadline: float,
+    ) -> None:
+        self.provider = invocation.route.entry.provider.name
+        self.model = invocation.route.model.id
+        self.attempts = invocation.attempt
+        self.context = invocation.route.model.context
+        self._invocation = invocation
+        self._answer = answer
+        self._wants_usage = wants_usage
+        self._idle_seconds = idle_seconds
+        self._deadline = deadline
+        self._splitter = sse.Splitter()
+        self._ready: deque[Chunk] = deque()
+        self._open: set[int] = set()
+        self._has_finished = False
+        self._is_over = False
+        self._failure: AIBoxError | None = None
+        self._was_cut = False
+        self._is_closed = False
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._invocation.usage
+
+    @property
+    def cost_usd(self) -> str | None:
+        return self._invocation.cost_usd
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._invocation.finish_reason
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while not self._ready:
+            if self._is_over:
+                await self._end()
+            await self._advance()
+        return self._ready.popleft()
+
+    async def begin(self, *, until: float) -> None:
+        """Read until the first chunk is here, `until` at the latest. Raises `FailedError` when the stream has none."""
+        while not self._ready and not self._is_over:
+            await self._advance(until=min(until, self._deadline))
+        if not self._ready:
+            failure = self._failure or BackendUnavailable(f"The provider {self.provider} sent an empty answer.")
+            raise FailedError(failure, retry=self._was_cut, down=self._was_cut)
+
+    async def close(self) -> None:
+        """Drop the provider's call if it still runs, and settle it as left by its caller."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._answer.close()
+        await self._invocation.abandon()
+
+    async def _end(self) -> None:
+        self._is_closed = True
+        self._answer.close()
+        await self._invocation.settle(code=self._failure.code if self._failure is not None else "")
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
+
+    async def _advance(self, *, until: float | None = None) -> None:
+        """Take in the next piece: more chunks are ready then, or it is over."""
+        if until is None:
+            until = min(asyncio.get_running_loop().time() + self._idle_seconds, self._deadline)
+        try:
+            async with asyncio.timeout_at(until):
+                piece = await self._answer.read()
+            events = self._splitter.feed(piece) if piece else self._splitter.end()
+        except TimeoutError:
+            self._fail(f"The provider {self.provider} stopped answering.")
+            return
+        except Broken:
+            self._cut()
+            return
+        except sse.TooLongError:
+            self._fail(f"The provider {self.provider} sent what is no answer.")
+            return
+        for data in events:
+            self._take(data, is_last_breath=not piece)
+            if self._is_over:
+                break
+        if not piece and not self._is_over:
+            self._finish()
+        elif self._is_over and self._failure is None and piece:
+            await self._drain()
+
+    def _take(self, data: bytes, *, is_last_breath: bool) -> None:
+        if data == chat.DONE:
+            # Some servers end without a reason; whoever says it is done is believed.
+            self._is_over = True
+            return
+        try:
+            seen = chat.read(data)
+        except chat.MalformedError:
+            if is_last_breath:  # a piece of an event: the cut went through it
+                self._cut()
+            else:
+                self._fail(f"The provider {self.provider} sent what is no answer.")
+            return
+        if seen.error is not None:
+            self._fail(f"The provider {self.provider} failed: {seen.error}")
+            return
+        self._invocation.hear(seen)
+        self._open.update(seen.open)
+        self._open.difference_update(seen.finished)
+        self._has_finished = self._has_finished or bool(seen.finished)
+        if self._wants_usage or not seen.is_usage_only:
+            self._ready.append(Chunk(data, seen.text, seen.finish_reason, seen.usage))
+
+    def _finish(self) -> None:
+        """The body ended without `[DONE]`: well when every choice that began had its end."""
+        if self._has_finished and not self._open:
+            self._is_over = True
+        else:
+            self._cut()
+
+    def _cut(self) -> None:
+        self._was_cut = True
+        self._fail(f"The provider {self.provider} cut its answer short.")
+
+    def _fail(self, sentence: str) -> None:
+        self._is_over = True
+        self._failure = BackendUnavailable(sentence)
+
+    async def _drain(self) -> None:
+        """Read the end of the body, which mostly is here already: the connection can serve the next call then."""
+        with contextlib.suppress(Broken, TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while await self._answer.read():
+                    pass

@@ -1,0 +1,1 @@
+"""Lane `memory`: what is remembered of people, and how it changed."""

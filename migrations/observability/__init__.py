@@ -1,0 +1,1 @@
+"""Lane `observability`: one row per model call."""

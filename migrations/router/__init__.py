@@ -1,0 +1,1 @@
+"""Lane `router`: providers, their models, and which models the role aliases lead to."""

@@ -1,0 +1,1 @@
+"""Lane `stores`: the points of the embedded `Vectors` backend."""

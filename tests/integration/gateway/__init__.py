@@ -1,0 +1,1 @@
+"""Gateway: the Guard, the server below it, errors and the web app."""

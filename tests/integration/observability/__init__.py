@@ -1,0 +1,1 @@
+"""Observability against a real PostgreSQL."""

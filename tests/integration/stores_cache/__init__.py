@@ -1,0 +1,1 @@
+"""The port Cache and its backends."""

@@ -1,0 +1,1 @@
+"""Objects: one contract, kept by the folder and by S3."""

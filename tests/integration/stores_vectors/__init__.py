@@ -1,0 +1,1 @@
+"""Vectors: one contract, kept by pgvector and by Qdrant."""

@@ -1,0 +1,245 @@
+"""The contract of `Vectors`, run against pgvector in a real PostgreSQL and against Qdrant's in-memory mode."""
+
+from collections.abc import AsyncGenerator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from aibox.core.errors import BootRefused, Conflict, StateUnavailable
+from aibox.core.turn import Turn, system_turn
+from aibox.stores import Point, Vectors, VectorsSettings
+from aibox.stores.vectors import open_vectors
+from aibox.stores.vectors.qdrant import QdrantVectors
+from tests.conftest import Kernel
+
+EAST, NORTH, NORTH_EAST = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]
+
+
+@pytest.fixture(params=["pgvector", "qdrant"])
+async def vectors(request: pytest.FixtureRequest, kernel: Kernel) -> AsyncGenerator[Vectors]:
+    store: Vectors
+    if request.param == "pgvector":
+        store = open_vectors(VectorsSettings(), kernel.db, kernel.connections)
+    else:
+        store = QdrantVectors(":memory:")
+    async with store.run():
+        yield store
+
+
+@pytest.fixture
+def turn() -> Turn:
+    return system_turn(uuid4())
+
+
+def point(vector: list[float], text: str = "", *, id: UUID | None = None, **payload: object) -> Point:
+    return Point(id=str(id or uuid4()), vector=vector, text=text, payload=payload)
+
+
+async def test_the_nearest_by_cosine_come_first_with_their_scores(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(turn, "facts", [point(NORTH, "north"), point(EAST, "east"), point(NORTH_EAST, "between")])
+
+    found = await vectors.search(turn, "facts", vector=[2.0, 0.0, 0.0], filter={}, limit=2)
+
+    assert [(hit.text, round(hit.score, 3)) for hit in found] == [("east", 1.0), ("between", 0.707)]
+
+
+async def test_what_is_below_the_threshold_is_not_found(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(turn, "facts", [point(NORTH, "north"), point(NORTH_EAST, "between")])
+
+    found = await vectors.search(turn, "facts", vector=EAST, filter={}, limit=9, threshold=0.3)
+
+    assert [hit.text for hit in found] == ["between"]
+
+
+async def test_the_same_id_again_replaces_the_point_whole(vectors: Vectors, turn: Turn) -> None:
+    id = uuid4()
+    await vectors.put(turn, "facts", [point(EAST, "lives in Bonn", id=id, kind="fact", old=True)])
+    await vectors.put(turn, "facts", [point(NORTH, "lives in Kiel", id=id, kind="event")])
+
+    found = await vectors.get(turn, "facts", filter={}, limit=9)
+
+    assert [(hit.id, hit.text, hit.payload) for hit in found] == [(str(id), "lives in Kiel", {"kind": "event"})]
+    assert await vectors.keywords(turn, "facts", text="Bonn", filter={}, limit=9) == []
+
+
+async def test_keywords_find_a_rare_word_that_the_vector_misses(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(
+        turn, "facts", [point(EAST, "The pump is a Grundfos MAGNA3."), point(NORTH, "The garden needs water.")]
+    )
+
+    found = await vectors.keywords(turn, "facts", text="where is the MAGNA3 | or 'quoted", filter={}, limit=9)
+
+    assert [hit.text for hit in found] == ["The pump is a Grundfos MAGNA3."]
+    assert found[0].score > 0
+
+
+async def test_a_text_with_more_of_the_words_ranks_first(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(
+        turn, "facts", [point(EAST, "red apples"), point(EAST, "red apples, green pears"), point(EAST, "blue plums")]
+    )
+
+    found = await vectors.keywords(turn, "facts", text="green apples", filter={}, limit=9)
+
+    assert [hit.text for hit in found] == ["red apples, green pears", "red apples"]
+
+
+@pytest.mark.parametrize("query", ["", "the of and", "?!", "'; DROP TABLE stores.point; --\x00"])
+async def test_a_question_without_words_of_the_texts_finds_nothing(vectors: Vectors, turn: Turn, query: str) -> None:
+    await vectors.put(turn, "facts", [point(EAST, "red apples")])
+
+    assert await vectors.keywords(turn, "facts", text=query, filter={}, limit=9) == []
+
+
+async def test_a_filter_takes_a_value_or_any_of_a_list(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(
+        turn,
+        "facts",
+        [
+            point(EAST, "a", user="anna", page=1, shared=True),
+            point(EAST, "b", user="ben", page=2, shared=False),
+            point(EAST, "c", user="cleo", page=1, shared=False),
+        ],
+    )
+
+    async def texts(filter: dict[str, object]) -> list[str]:
+        return sorted(hit.text for hit in await vectors.search(turn, "facts", vector=EAST, filter=filter, limit=9))
+
+    assert await texts({"user": "anna"}) == ["a"]
+    assert await texts({"user": ["anna", "cleo"]}) == ["a", "c"]
+    assert await texts({"page": 1, "shared": False}) == ["c"]
+    assert await texts({"user": "anna' OR '1'='1"}) == []
+    assert await texts({"absent": "x"}) == []
+
+
+async def test_an_empty_list_in_a_filter_matches_nothing(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(turn, "facts", [point(EAST, "secret plan", audience="board")])
+    nobody: dict[str, list[str]] = {"audience": []}
+
+    assert await vectors.search(turn, "facts", vector=EAST, filter=nobody, limit=9) == []
+    assert await vectors.keywords(turn, "facts", text="plan", filter=nobody, limit=9) == []
+    assert await vectors.get(turn, "facts", filter=nobody, limit=9) == []
+    assert await vectors.delete(turn, "facts", filter=nobody) == 0
+    assert await vectors.get(turn, "facts", filter={}, limit=9, ids=[]) == []
+
+
+async def test_a_filter_meets_any_element_of_a_listed_payload(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(turn, "facts", [point(EAST, "plan", audience=["board", "sales"]), point(EAST, "open")])
+
+    found = await vectors.search(turn, "facts", vector=EAST, filter={"audience": ["sales", "legal"]}, limit=9)
+
+    assert [hit.text for hit in found] == ["plan"]
+    assert found[0].payload == {"audience": ["board", "sales"]}
+
+
+@pytest.mark.parametrize("filter", [{"user": None}, {"user": 0.5}, {"_tenant": "x"}, {"a-b": "x"}, {"user": [None]}])
+async def test_a_filter_that_is_not_understood_raises(vectors: Vectors, turn: Turn, filter: dict[str, object]) -> None:
+    await vectors.put(turn, "facts", [point(EAST)])
+
+    with pytest.raises(ValueError, match="payload field"):
+        await vectors.search(turn, "facts", vector=EAST, filter=filter, limit=9)
+
+
+async def test_the_newest_come_first_without_a_query(vectors: Vectors, turn: Turn) -> None:
+    old = uuid4()
+    await vectors.put(turn, "facts", [point(EAST, "first", id=old), point(EAST, "second")])
+    await vectors.put(turn, "facts", [point(EAST, "first, corrected", id=old)])
+
+    assert [hit.text for hit in await vectors.get(turn, "facts", filter={}, limit=1)] == ["first, corrected"]
+    assert [hit.text for hit in await vectors.get(turn, "facts", filter={}, limit=9, ids=[str(old)])] == [
+        "first, corrected"
+    ]
+
+
+async def test_another_tenant_neither_finds_nor_overwrites_nor_deletes(vectors: Vectors, turn: Turn) -> None:
+    id = uuid4()
+    stranger = system_turn(uuid4())
+    await vectors.put(turn, "facts", [point(EAST, "our secret", id=id, user="anna")])
+    await vectors.put(stranger, "facts", [point(EAST, "their idea", id=id, user="anna")])
+
+    async def seen(by: Turn) -> list[str]:
+        dense = await vectors.search(by, "facts", vector=EAST, filter={"user": "anna"}, limit=9)
+        words = await vectors.keywords(by, "facts", text="secret idea", filter={}, limit=9)
+        listed = await vectors.get(by, "facts", filter={}, limit=9, ids=[str(id)])
+        return [hit.text for hit in (*dense, *words, *listed)]
+
+    assert await seen(turn) == ["our secret"] * 3
+    assert await seen(stranger) == ["their idea"] * 3
+    assert await vectors.delete(stranger, "facts", ids=[str(id)], filter={"user": "anna"}) == 1
+    assert await seen(stranger) == []
+    assert await seen(turn) == ["our secret"] * 3
+
+
+async def test_delete_removes_by_id_by_filter_or_by_both(vectors: Vectors, turn: Turn) -> None:
+    ids = [uuid4() for _ in range(4)]
+    await vectors.put(turn, "facts", [point(EAST, id=id, user=user) for id, user in zip(ids, "aabb", strict=True)])
+
+    assert await vectors.delete(turn, "facts", ids=[str(ids[0])], filter={"user": "b"}) == 0
+    assert await vectors.delete(turn, "facts", ids=[str(ids[0]), str(uuid4())]) == 1
+    assert await vectors.delete(turn, "facts", filter={"user": "b"}) == 2
+    assert [hit.id for hit in await vectors.get(turn, "facts", filter={}, limit=9)] == [str(ids[1])]
+    with pytest.raises(ValueError, match="ids or a filter"):
+        await vectors.delete(turn, "facts")
+
+
+async def test_a_vector_of_another_size_conflicts_until_the_collection_is_dropped(vectors: Vectors, turn: Turn) -> None:
+    stranger = system_turn(uuid4())
+    await vectors.put(turn, "facts", [point(EAST)])
+    await vectors.put(stranger, "facts", [point(EAST)])
+
+    with pytest.raises(Conflict):
+        await vectors.put(stranger, "facts", [point([1.0, 0.0])])
+    with pytest.raises(Conflict):
+        await vectors.search(turn, "facts", vector=[1.0, 0.0], filter={}, limit=9)
+    assert await vectors.dimension("facts") == 3
+
+    await vectors.drop("facts")
+
+    assert await vectors.dimension("facts") is None
+    await vectors.put(turn, "facts", [point([1.0, 0.0], "rebuilt")])
+    assert [hit.text for hit in await vectors.get(turn, "facts", filter={}, limit=9)] == ["rebuilt"]
+
+
+async def test_a_collection_that_is_not_there_yet_is_empty(vectors: Vectors, turn: Turn) -> None:
+    assert await vectors.search(turn, "none", vector=EAST, filter={}, limit=9) == []
+    assert await vectors.keywords(turn, "none", text="apples", filter={}, limit=9) == []
+    assert await vectors.get(turn, "none", filter={}, limit=9) == []
+    assert await vectors.delete(turn, "none", filter={}) == 0
+    await vectors.drop("none")
+
+
+@pytest.mark.parametrize("name", ["", "a;b", "Ä", "../x", "x" * 64, "*"])
+async def test_an_odd_collection_name_is_refused(vectors: Vectors, turn: Turn, name: str) -> None:
+    with pytest.raises(ValueError, match="collection"):
+        await vectors.get(turn, name, filter={}, limit=9)
+
+
+async def test_a_common_size_is_found_through_its_index_among_other_tenants(kernel: Kernel, turn: Turn) -> None:
+    owner = await asyncpg.connect(kernel.urls.owner)
+    database = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"ALTER DATABASE {database} SET enable_seqscan = off")  # what the planner does with more rows
+    store = open_vectors(VectorsSettings(), kernel.db, kernel.connections)
+    stranger = system_turn(uuid4())
+    one, other = [1.0] + [0.0] * 383, [0.9, 0.1] + [0.0] * 382
+    await store.put(stranger, "facts", [point([1.0, n / 1e6] + [0.0] * 382, f"theirs {n}") for n in range(300)])
+    await store.put(turn, "facts", [point(other, "ours")])
+    await owner.execute("ALTER TABLE stores.point DROP CONSTRAINT point_pkey")  # leaves only the index by distance
+    await owner.close()
+
+    found = await store.search(turn, "facts", vector=one, filter={}, limit=5)
+
+    assert [hit.text for hit in found] == ["ours"]
+
+
+async def test_a_qdrant_that_is_away_is_unavailable(turn: Turn, kernel: Kernel) -> None:
+    store = open_vectors(VectorsSettings(url="qdrant://127.0.0.1:9"), kernel.db, kernel.connections)
+    async with store.run():
+        with pytest.raises(StateUnavailable):
+            await store.put(turn, "facts", [point(EAST)])
+
+
+async def test_an_unknown_scheme_refuses_the_start(kernel: Kernel) -> None:
+    with pytest.raises(BootRefused) as refused:
+        open_vectors(VectorsSettings(url="chroma://host"), kernel.db, kernel.connections)
+
+    assert refused.value.code == "boot_vectors"

@@ -1,0 +1,1 @@
+"""The guardrail: what it finds, masks, restores and refuses."""

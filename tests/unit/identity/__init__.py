@@ -1,0 +1,1 @@
+"""Identity: passwords, tokens, keys, sessions, roles and the turn middleware."""

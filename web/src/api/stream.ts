@@ -1,0 +1,98 @@
+// Opens the streams of a run: a new one with POST /v1/chat/stream, a running one with GET …/events.
+import { csrfHeader, noticeRefusal, origin } from "./client";
+import { ApiError, readError, unreachable } from "./errors";
+import { SseParser } from "./sse";
+import type { RunEvent } from "./types";
+
+export interface NumberedEvent {
+  /** The server's event number, for `Last-Event-ID`. */
+  id: string;
+  event: RunEvent;
+}
+
+export interface OpenStream {
+  runId: string | null;
+  sessionId: string | null;
+  events: AsyncGenerator<NumberedEvent>;
+}
+
+export interface ChatRequest {
+  text: string;
+  sessionId: string;
+  /** The item to continue from; null starts the conversation anew. */
+  parentId: string | null;
+}
+
+export function startRun(chat: ChatRequest): Promise<OpenStream> {
+  return open("/v1/chat/stream", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...csrfHeader() },
+    body: JSON.stringify({
+      messages: [{ role: "user", content: chat.text }],
+      session_id: chat.sessionId,
+      parent_id: chat.parentId,
+    }),
+  });
+}
+
+/** Continues a run after the event numbered `after` ("" for all of it). */
+export function followRun(sessionId: string, runId: string, after: string): Promise<OpenStream> {
+  return open(`/v1/conversations/${sessionId}/runs/${runId}/events`, {
+    headers: after ? { "Last-Event-ID": after } : {},
+  });
+}
+
+async function open(path: string, init: RequestInit): Promise<OpenStream> {
+  let response: Response;
+  try {
+    response = await fetch(origin + path, {
+      ...init,
+      credentials: "same-origin",
+      headers: { Accept: "text/event-stream", ...init.headers },
+    });
+  } catch {
+    // fetch rejects only when there was no answer at all.
+    throw unreachable();
+  }
+  if (!response.ok) {
+    const error = await readError(response);
+    noticeRefusal(error);
+    throw error;
+  }
+  if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+    throw new ApiError("The server answered with something that is no event stream.", {
+      status: response.status,
+      code: "not_a_stream",
+    });
+  }
+  return {
+    runId: response.headers.get("X-Aibox-Turn-Id"),
+    sessionId: response.headers.get("X-Aibox-Session-Id"),
+    events: read(response.body),
+  };
+}
+
+async function* read(body: ReadableStream<Uint8Array>): AsyncGenerator<NumberedEvent> {
+  const parser = new SseParser();
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      for (const message of parser.push(value)) {
+        const event = runEvent(message.event, message.data);
+        if (event) yield { id: message.id, event };
+      }
+    }
+  } finally {
+    // Fails when the connection has broken, which the reader of this stream has then already been told.
+    reader.cancel().catch(() => {});
+  }
+}
+
+const known = new Set(["token", "trace_update", "usage", "blocked", "error", "done"]);
+
+/** An event this version does not know is skipped: the server may be newer than the page. */
+function runEvent(event: string, data: string): RunEvent | null {
+  return known.has(event) ? ({ event, data: JSON.parse(data) } as RunEvent) : null;
+}

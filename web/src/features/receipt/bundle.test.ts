@@ -1,0 +1,55 @@
+// Reading a receipt for the eye.
+import { expect, test } from "vitest";
+import { readBundle, readKey } from "./bundle";
+
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+test("events are listed with their artifacts; withheld ones by their hash", () => {
+  const event = {
+    type: "model_response",
+    src: "router",
+    ts_us: 5,
+    arts: [{ c: "ab", mt: "text/plain", n: 3 }],
+    body: { model: "m" },
+  };
+  const bundle = readBundle(
+    encode({
+      envelope: JSON.stringify({
+        log: "h/audit/l/1/2025",
+        sealed_us: 9,
+        idx: 4,
+        outcome: "sealed",
+        turn: "t",
+      }),
+      events: [{ event: JSON.stringify(event) }, { leaf: "cd" }],
+      vkeys: [],
+    }),
+  );
+  expect(bundle).toMatchObject({
+    log: "h/audit/l/1/2025",
+    sealedAt: 9,
+    index: 4,
+    outcome: "sealed",
+    turn: "t",
+  });
+  expect(bundle?.events).toMatchObject([
+    { seq: 0, type: "model_response", artifacts: [{ mediaType: "text/plain", bytes: 3, commitment: "ab" }] },
+    { seq: 1, type: null, leaf: "cd" },
+  ]);
+});
+
+test.each([["no json"], [{}], [[]], [{ envelope: "{", events: [], vkeys: [] }]])(
+  "%j is no receipt",
+  (value) => {
+    expect(readBundle(encode(value))).toBeNull();
+  },
+);
+
+test("a verifier key is taken apart from its end, for names may hold a plus", () => {
+  expect(readKey("a+b.example/l+0a1b2c3d+AQID")).toMatchObject({
+    name: "a+b.example/l",
+    id: "0a1b2c3d",
+    algorithm: "Ed25519",
+  });
+  expect(readKey("h+0a1b2c3d+BgID").algorithm).toBe("ML-DSA-44");
+});

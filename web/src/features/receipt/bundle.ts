@@ -1,0 +1,106 @@
+// Reads a receipt.json to show it. It judges nothing: that is the verifier's part.
+import { isRecord } from "../../api/errors";
+
+export interface ShownEvent {
+  seq: number;
+  /** Null where the receipt holds only the event's hash. */
+  type: string | null;
+  source: string;
+  /** Microseconds since the epoch. */
+  at: number;
+  artifacts: { mediaType: string; bytes: number; commitment: string }[];
+  body: string;
+  leaf: string | null;
+}
+
+export interface ShownKey {
+  name: string;
+  id: string;
+  algorithm: string;
+  vkey: string;
+}
+
+export interface Bundle {
+  turn: string;
+  log: string;
+  index: number | null;
+  outcome: string;
+  /** Microseconds since the epoch. */
+  sealedAt: number | null;
+  events: ShownEvent[];
+  keys: ShownKey[];
+}
+
+/** Null when the bytes are no receipt at all. */
+export function readBundle(bytes: Uint8Array): Bundle | null {
+  const bundle = parse(new TextDecoder().decode(bytes));
+  const envelope = parse(textOf(bundle.envelope));
+  if (!Array.isArray(bundle.events) || !Array.isArray(bundle.vkeys) || !envelope.log) return null;
+  return {
+    turn: textOf(envelope.turn),
+    log: textOf(envelope.log),
+    index: numberOf(envelope.idx),
+    outcome: textOf(envelope.outcome),
+    sealedAt: numberOf(envelope.sealed_us),
+    events: bundle.events.map((entry: unknown, seq) => shownEvent(isRecord(entry) ? entry : {}, seq)),
+    keys: bundle.vkeys.filter((key): key is string => typeof key === "string").map(readKey),
+  };
+}
+
+function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
+  if (typeof entry.event !== "string") {
+    return { seq, type: null, source: "", at: 0, artifacts: [], body: "", leaf: textOf(entry.leaf) };
+  }
+  const event = parse(entry.event);
+  const artifacts = Array.isArray(event.arts) ? event.arts.filter(isRecord) : [];
+  const body = isRecord(event.body) ? event.body : {};
+  return {
+    seq,
+    type: textOf(event.type),
+    source: textOf(event.src),
+    at: numberOf(event.ts_us) ?? 0,
+    artifacts: artifacts.map((one) => ({
+      mediaType: textOf(one.mt),
+      bytes: numberOf(one.n) ?? 0,
+      commitment: textOf(one.c),
+    })),
+    body: Object.keys(body).length > 0 ? JSON.stringify(body, null, 2) : "",
+    leaf: null,
+  };
+}
+
+/** A C2SP verifier key: name + key id + base64 of type and public key. A name may itself hold "+". */
+export function readKey(vkey: string): ShownKey {
+  const [, name = vkey, id = "?", encoded = ""] = /^(.+)\+([0-9a-f]{8})\+(.+)$/.exec(vkey) ?? [];
+  return { name, id, algorithm: algorithmOf(encoded), vkey };
+}
+
+function algorithmOf(encoded: string): string {
+  let type: number;
+  try {
+    type = atob(encoded).charCodeAt(0);
+  } catch {
+    // No base64: the verifier says so; here it only has no name.
+    return "unknown";
+  }
+  if (type === 0x01) return "Ed25519";
+  return type === 0x06 ? "ML-DSA-44" : "unknown";
+}
+
+function parse(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : {};
+  } catch {
+    // Not JSON: shown as nothing; the verifier names the fault.
+    return {};
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === "number" ? value : null;
+}

@@ -1,0 +1,106 @@
+// The verifier's steps, the log's events and the states of a receipt, in plain words.
+
+const steps: Record<string, { title: string; why: string }> = {
+  form: {
+    title: "The file is exactly what was issued",
+    why: "It is read strictly and written again; a single changed byte, even a space, would show.",
+  },
+  events: {
+    title: "The events are complete and in order",
+    why: "Their hashes form a tree whose root stands in the envelope: none was added, dropped, moved or changed.",
+  },
+  signature: {
+    title: "The envelope is signed",
+    why: "The turn’s envelope carries an Ed25519 signature that fits its exact bytes.",
+  },
+  key: {
+    title: "The signing key was allowed to sign",
+    why: "The log itself recorded this key beforehand, for a limited stretch of entries.",
+  },
+  chain: {
+    title: "The turn follows the one before it",
+    why: "Each entry names the one before it, so nothing can be slipped in between.",
+  },
+  inclusion: {
+    title: "The turn is in the log",
+    why: "A short path of hashes leads from this turn to the root of the whole log.",
+  },
+  checkpoint: {
+    title: "The log’s head is signed, twice",
+    why: "Once with Ed25519, once with ML-DSA-44, which quantum computers are not expected to break.",
+  },
+  openings: {
+    title: "Disclosed texts are the recorded ones",
+    why: "Where the receipt reveals a prompt or an answer, it fits the commitment made at the time.",
+  },
+  turn: {
+    title: "It is the receipt of this answer",
+    why: "A sound receipt of another turn would prove nothing about this one.",
+  },
+  trust: {
+    title: "The keys are the expected ones",
+    why: "The log’s keys are compared with those this browser remembers, or with the ones the server publishes.",
+  },
+};
+
+export function stepWords(name: string): { title: string; why: string } {
+  return steps[name] ?? { title: name.replaceAll("_", " "), why: "" };
+}
+
+const events: Record<string, string> = {
+  turn_started: "The turn began",
+  prompt_generated: "The prompt was put together",
+  model_invoked: "The model was called",
+  model_response: "The model answered",
+  rag_chunks_retrieved: "Passages were found",
+  memory_op: "Memory was used",
+  tool_called: "A tool was called",
+  tool_returned: "The tool returned",
+  guardrail_verdict: "The guardrail judged",
+  egress_verdict: "An outgoing call was judged",
+  budget_decision: "The budget was checked",
+  approval_requested: "An approval was asked for",
+  approval_decided: "The approval was decided",
+  turn_failed: "The turn failed",
+  turn_sealed: "The turn was sealed",
+};
+
+export function eventWords(type: string): string {
+  return events[type] ?? type.replaceAll(/[._]/g, " ");
+}
+
+const outcomes: Record<string, string> = {
+  sealed: "completed",
+  failed: "failed",
+  abandoned: "abandoned",
+  denied: "denied",
+};
+
+export function outcomeWords(outcome: string): string {
+  return outcomes[outcome] ?? outcome;
+}
+
+const states: Record<string, { label: string; about: string }> = {
+  open: { label: "Recording", about: "The turn is recorded; its seal follows in a moment." },
+  sealed: { label: "Sealed", about: "The turn is in the log, under a signed head." },
+  anchored: { label: "Anchored", about: "The signed head is also kept in a copy outside." },
+  witnessed: { label: "Witnessed", about: "Others have cosigned the head." },
+};
+
+/** Without a state nothing was asked yet; the receipt itself tells. */
+export function stateWords(state: string | null): { label: string; about: string } {
+  if (state === null) return { label: "Receipt", about: "Open the receipt of this turn and verify it." };
+  return states[state] ?? { label: state, about: "" };
+}
+
+export function bytesText(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** Time since the first event, from microseconds. */
+export function sinceText(us: number): string {
+  if (us < 1000) return `+${us} µs`;
+  if (us < 1_000_000) return `+${Math.round(us / 1000)} ms`;
+  return `+${(us / 1_000_000).toFixed(2)} s`;
+}

@@ -1,0 +1,5 @@
+// Joins class names, leaving out what is false.
+
+export function cx(...names: (string | false | null | undefined)[]): string {
+  return names.filter(Boolean).join(" ");
+}
