@@ -80,9 +80,10 @@ $(BIN)/.dev: $(BIN)/.runtime requirements-dev.lock
 
 web/node_modules/.stamp: web/package-lock.json
 	@command -v npm >/dev/null || { echo "Building the web app needs Node.js 20 or newer: install it, then run this again."; exit 1; }
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo "Building the web app needs Node.js 20 or newer; this is $$(node --version)."; exit 1; }
+	@node -e 'process.exitCode = Number(process.versions.node.split(".")[0] < 20)' || { echo "Building the web app needs Node.js 20 or newer; this is $$(node --version)."; exit 1; }
 	@echo "· installing the web app's libraries"
-	@cd web && npm ci --silent --no-audit --no-fund
+	@# Not `npm ci`: it refuses a lockfile that lacks other platforms' optional binaries, which not every registry serves.
+	@cd web && npm install --no-save --silent --no-audit --no-fund
 	@touch $@
 
 web/src/api/schema.d.ts: $(BIN)/.runtime web/node_modules/.stamp $(wildcard aibox/*/routes.py aibox/*/schemas.py aibox/*/__init__.py)
@@ -92,5 +93,5 @@ web/src/api/schema.d.ts: $(BIN)/.runtime web/node_modules/.stamp $(wildcard aibo
 
 $(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)
 	@echo "· building the web app"
-	@cd web && npm run --silent build
+	@cd web && npm run --silent build -- --logLevel warn
 	@touch $@

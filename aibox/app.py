@@ -28,6 +28,7 @@ from aibox.core.telemetry import Telemetry
 from aibox.core.turn import Turn
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
+from aibox.gateway.media import require_json
 from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
 from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
 from aibox.guardrail.service import GuardrailService
@@ -259,7 +260,7 @@ def create_app(system: System) -> App:
             "turn": Provide(_turn, sync_to_thread=False),
             **{name: _provide(service) for name, service in services.items()},
         },
-        guards=[require_policy(system.identity)],
+        guards=[require_policy(system.identity), require_json],
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OpenAPIConfig(
             title="AIBox",

@@ -101,7 +101,9 @@ def _run(loaded: Loaded, progress: _Progress) -> int:
         system = build(loaded.settings)
         async with system.run(progress):
             app = create_app(system)
-            link = await system.identity.setup_link(system_turn(loaded.settings.tenancy.single_tenant_id))
+            turn = system_turn(loaded.settings.tenancy.single_tenant_id)
+            link = await system.identity.setup_link(turn)
+            await system.log.end(turn, "sealed")
 
             def ready() -> None:
                 progress("ready")

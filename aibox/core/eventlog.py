@@ -203,7 +203,7 @@ class EventLog:
                 # The database answered and refused: a bug or a full disk. Nothing acts; every waiter hears it.
                 log.error("eventlog.refused", error=str(error))
                 _fail(entries, AuditUnavailable())
-            except Exception:  # noqa: BLE001 - every waiter of every later batch relies on this task going on
+            except Exception:
                 log.exception("eventlog.failed")
                 _fail(entries, AuditUnavailable())
             finally:

@@ -27,16 +27,12 @@ class GuardedRouter:
     async def complete(self, turn: Turn, call: ModelCall) -> Answer:
         answer = await self._router.complete(turn, await self._masked(turn, call))
         body = msgspec.json.decode(answer.data)
-        for choice in body.get("choices", []):
-            message = choice.get("message") or {}
-            if isinstance(message.get("content"), str):
-                message["content"] = await self._shown(turn, message["content"])
-            for tool in message.get("tool_calls") or []:
-                function = tool.get("function") or {}
-                if isinstance(function.get("arguments"), str):
-                    function["arguments"] = await self._shown(turn, function["arguments"])
-        text = await self._shown(turn, answer.text)
-        return msgspec.structs.replace(answer, data=msgspec.json.encode(body), text=text)
+        places = list(_said(body))
+        written = dict.fromkeys([answer.text, *(holder[member] for holder, member in places)])
+        shown = {text: await self._shown(turn, text) for text in written}
+        for holder, member in places:
+            holder[member] = shown[holder[member]]
+        return msgspec.structs.replace(answer, data=msgspec.json.encode(body), text=shown[answer.text])
 
     async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
         """As the router does: the embedder of this house is local, and a token has no meaning to find by."""
@@ -125,6 +121,18 @@ def _texts(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
         for part in content if isinstance(content, list) else []:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 yield part, "text"
+
+
+def _said(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where an answer holds text or the arguments of a tool: the object and its member."""
+    for choice in body.get("choices") or []:
+        message = choice.get("message") or {}
+        if isinstance(message.get("content"), str):
+            yield message, "content"
+        for tool in message.get("tool_calls") or []:
+            function = tool.get("function") or {}
+            if isinstance(function.get("arguments"), str):
+                yield function, "arguments"
 
 
 def _with_text(chunk: Chunk, text: str) -> Chunk:

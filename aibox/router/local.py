@@ -35,7 +35,7 @@ MOST_TOKENS: Final = 1024
 """The longest answer: a small model that lost its thread does not stop by itself."""
 LOAD_SECONDS: Final = 120.0
 CHECK_SECONDS: Final = 10.0
-TERMINATE_SECONDS: Final = 3.0
+STOP_SECONDS: Final = 1.5
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_SECONDS: Final = 60.0
 MOST_THREADS: Final = 8
@@ -254,18 +254,17 @@ class LocalModel:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, then SIGKILL, and wait until it is gone, whoever is cancelled meanwhile."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(TERMINATE_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    """Close its input, which ends it in order; then SIGTERM, then SIGKILL. On return it is gone."""
+    assert process.stdin is not None
+    process.stdin.close()
+    for signal in (process.terminate, process.kill):
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                signal()
+    await process.wait()
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The API of other AI clients: a call to `/v1/chat/completions` is a turn of its own.
 
-Its steps are prepare, guard_in, ask, guard_out, resolve: no memory, no tools of ours, no conversation; guarded, metered and sealed like chat. What no scanner or mask changes
-passes byte for byte. A client that leaves cancels the provider's call, and the turn is sealed `abandoned`.
+Its steps are prepare, guard_in, ask, guard_out, resolve: no memory, no tools of ours, no conversation; guarded, metered
+and sealed like chat. What no scanner or mask changes passes byte for byte. A client that leaves cancels the provider's
+call, and the turn is sealed `abandoned`.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 from aibox.audit import Receipt
 from aibox.core.errors import Internal, UnsupportedMediaType, ValidationFailed, revive
 from aibox.core.turn import Turn
+from aibox.identity import Identity
 from aibox.runtime import Chat, Conversation, Conversations, Question
 from aibox.runtime.completions import Completions
 from aibox.runtime.schemas import (
@@ -65,12 +66,12 @@ async def chat_sync(
 
 
 @post("/v1/chat/stream", opt=CHAT, status_code=200, media_type="text/event-stream")
-async def chat_stream(request: Plain, turn: Turn, data: ChatRequest, chat: Chat) -> ASGIApp:
+async def chat_stream(request: Plain, turn: Turn, data: ChatRequest, chat: Chat, identity: Identity) -> ASGIApp:
     """Ask, and read the run's events as they come (spec.md §4). Leaving stops nothing."""
     request.scope["state"]["keeps_turn"] = True
     started = await chat.start(turn, _question(data))
     events = await chat.events(turn, started.session_id, started.run_id)
-    return EventStream(events, {"X-Aibox-Session-Id": str(started.session_id)})
+    return EventStream(events, lambda: identity.recheck(turn), {"X-Aibox-Session-Id": str(started.session_id)})
 
 
 @post("/v1/chat/completions", opt={"policy": "chat", "scope": "models"}, status_code=200)
@@ -144,13 +145,15 @@ class ConversationController(Controller):
         conversation_id: UUID,
         run_id: UUID,
         chat: Chat,
+        identity: Identity,
         after: int = 0,
         last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     ) -> ASGIApp:
         """The run's events above `Last-Event-ID` (or `after`), then the coming ones."""
         if last_event_id is not None and last_event_id.isdecimal():
             after = int(last_event_id[:9])
-        return EventStream(await chat.events(turn, conversation_id, run_id, after=after))
+        events = await chat.events(turn, conversation_id, run_id, after=after)
+        return EventStream(events, lambda: identity.recheck(turn))
 
     @post("/runs/{run_id:uuid}/cancel", status_code=202)
     async def cancel(self, turn: Turn, conversation_id: UUID, run_id: UUID, chat: Chat) -> None:

@@ -116,11 +116,14 @@ asyncio.run(main())
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     assert parent.stdout is not None
-    async with asyncio.timeout(60):
-        child = await _announced(parent.stdout)
-        assert _is_alive(child)
+    try:
+        async with asyncio.timeout(60):
+            child = await _announced(parent.stdout)
+            assert _is_alive(child)
+    finally:
         parent.kill()
         await parent.wait()
+    async with asyncio.timeout(5):
         while _is_alive(child):
             await asyncio.sleep(0.02)
 

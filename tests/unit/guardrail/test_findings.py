@@ -91,6 +91,8 @@ def test_ordinary_text_holds_no_secret(text: str) -> None:
         ("jörg@müller.de", "EMAIL_ADDRESS"),
         ("+49 30 901820", "PHONE_NUMBER"),
         ("(415) 555-2671", "PHONE_NUMBER"),
+        ("+41 (0)96 471 07 95", "PHONE_NUMBER"),
+        ("180016070420458", "CREDIT_CARD"),
         ("4111 1111 1111 1111", "CREDIT_CARD"),
         ("378282246310005", "CREDIT_CARD"),
         ("DE89 3704 0044 0532 0130 00", "IBAN_CODE"),
@@ -120,6 +122,12 @@ def test_personal_data_is_found_by_its_form(engine: Engine, value: str, kind: st
 )
 def test_what_fails_its_check_is_no_personal_data(engine: Engine, text: str) -> None:
     assert engine.find(text, FORMED) == []
+
+
+def test_a_number_that_does_not_exist_is_a_phone_number_where_one_is_announced(engine: Engine) -> None:
+    text = "My phone number is 9472 7916, order 9472 7916."
+
+    assert engine.find(text, FORMED) == [Span(19, 28, "PHONE_NUMBER")]
 
 
 def test_names_and_places_are_found_when_they_are_asked_for(engine: Engine) -> None:

@@ -12,7 +12,6 @@ export interface NumberedEvent {
 
 export interface OpenStream {
   runId: string | null;
-  sessionId: string | null;
   events: AsyncGenerator<NumberedEvent>;
 }
 
@@ -23,8 +22,8 @@ export interface ChatRequest {
   parentId: string | null;
 }
 
-export function startRun(chat: ChatRequest): Promise<OpenStream> {
-  return open("/v1/chat/stream", {
+export async function startRun(chat: ChatRequest): Promise<OpenStream> {
+  const response = await open("/v1/chat/stream", {
     method: "POST",
     headers: { "Content-Type": "application/json", ...csrfHeader() },
     body: JSON.stringify({
@@ -33,16 +32,19 @@ export function startRun(chat: ChatRequest): Promise<OpenStream> {
       parent_id: chat.parentId,
     }),
   });
+  return { runId: response.headers.get("X-Aibox-Turn-Id"), events: read(response) };
 }
 
 /** Continues a run after the event numbered `after` ("" for all of it). */
-export function followRun(sessionId: string, runId: string, after: string): Promise<OpenStream> {
-  return open(`/v1/conversations/${sessionId}/runs/${runId}/events`, {
+export async function followRun(sessionId: string, runId: string, after: string): Promise<OpenStream> {
+  const response = await open(`/v1/conversations/${sessionId}/runs/${runId}/events`, {
     headers: after ? { "Last-Event-ID": after } : {},
   });
+  // X-Aibox-Turn-Id names the turn of this request here, not the run.
+  return { runId, events: read(response) };
 }
 
-async function open(path: string, init: RequestInit): Promise<OpenStream> {
+async function open(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(origin + path, {
@@ -59,20 +61,17 @@ async function open(path: string, init: RequestInit): Promise<OpenStream> {
     noticeRefusal(error);
     throw error;
   }
-  if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
     throw new ApiError("The server answered with something that is no event stream.", {
       status: response.status,
       code: "not_a_stream",
     });
   }
-  return {
-    runId: response.headers.get("X-Aibox-Turn-Id"),
-    sessionId: response.headers.get("X-Aibox-Session-Id"),
-    events: read(response.body),
-  };
+  return response;
 }
 
-async function* read(body: ReadableStream<Uint8Array>): AsyncGenerator<NumberedEvent> {
+async function* read({ body }: Response): AsyncGenerator<NumberedEvent> {
+  if (!body) return;
   const parser = new SseParser();
   const reader = body.getReader();
   try {

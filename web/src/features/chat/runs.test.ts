@@ -36,8 +36,10 @@ beforeEach(() => {
 const receipt = { turn_id: "t1", state: "sealed" };
 const done = { turn_id: "t1", run_id: "t1", session_id: "s", item_id: "a", finish_reason: "stop", receipt };
 
+/** The server names the turn of each request: only for the request that began the run is it the run. */
 function stream(response: ServerResponse): void {
-  response.writeHead(200, { "Content-Type": "text/event-stream", "X-Aibox-Turn-Id": "t1" });
+  const turn = response.req.method === "POST" ? "t1" : "t-of-this-request";
+  response.writeHead(200, { "Content-Type": "text/event-stream", "X-Aibox-Turn-Id": turn });
 }
 
 function emit(response: ServerResponse, id: number, event: string, data: unknown): void {
@@ -154,6 +156,28 @@ test("a run found after a reload is read from its first event, once", async () =
   await Promise.all([runs.resume(found), runs.resume(found)]);
   expect(requests).toEqual(["GET /v1/conversations/s/runs/t1/events"]);
   expect(runs.get("s")).toMatchObject({ phase: "ended", text: "all of it", question: "Hello" });
+});
+
+test("a run found after a reload can be stopped", async () => {
+  let answerStream: ServerResponse | undefined;
+  handle = (request, response) => {
+    if (request.url?.endsWith("/cancel")) {
+      response.writeHead(202).end();
+      if (answerStream) emit(answerStream, 2, "done", { ...done, finish_reason: "cancelled" });
+      answerStream?.end();
+      return;
+    }
+    answerStream = response;
+    stream(response);
+    emit(response, 1, "token", { item_id: "a", text: "On and on" });
+  };
+  const runs = makeRuns(() => {});
+  const resumed = runs.resume({ sessionId: "s", runId: "t1", parentId: null, question: "Hello" });
+  await vi.waitFor(() => expect(runs.get("s")?.text).toBe("On and on"));
+  await runs.stop("s");
+  await resumed;
+  expect(requests.at(-1)).toBe("POST /v1/conversations/s/runs/t1/cancel");
+  expect(runs.get("s")).toMatchObject({ finishReason: "cancelled" });
 });
 
 test("a stream that stays broken ends with a message instead of trying forever", {

@@ -209,7 +209,11 @@ function TimelineEvent({ event, first }: { event: ShownEvent; first: number }) {
       </li>
     );
   }
-  const facts = [event.source, ...event.artifacts.map((art) => `${art.mediaType}, ${bytesText(art.bytes)}`)];
+  const facts = [
+    event.source,
+    ...event.about,
+    ...event.artifacts.map((art) => `${art.mediaType}, ${bytesText(art.bytes)}`),
+  ];
   return (
     <li className="relative py-1.5 pl-5 text-sm">
       {dot}

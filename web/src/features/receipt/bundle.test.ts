@@ -33,7 +33,12 @@ test("events are listed with their artifacts; withheld ones by their hash", () =
     turn: "t",
   });
   expect(bundle?.events).toMatchObject([
-    { seq: 0, type: "model_response", artifacts: [{ mediaType: "text/plain", bytes: 3, commitment: "ab" }] },
+    {
+      seq: 0,
+      type: "model_response",
+      about: ["m"],
+      artifacts: [{ mediaType: "text/plain", bytes: 3, commitment: "ab" }],
+    },
     { seq: 1, type: null, leaf: "cd" },
   ]);
 });

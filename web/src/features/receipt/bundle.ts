@@ -9,6 +9,8 @@ export interface ShownEvent {
   /** Microseconds since the epoch. */
   at: number;
   artifacts: { mediaType: string; bytes: number; commitment: string }[];
+  /** What tells it from others of its type, e.g. which model was called. */
+  about: string[];
   body: string;
   leaf: string | null;
 }
@@ -49,7 +51,16 @@ export function readBundle(bytes: Uint8Array): Bundle | null {
 
 function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
   if (typeof entry.event !== "string") {
-    return { seq, type: null, source: "", at: 0, artifacts: [], body: "", leaf: textOf(entry.leaf) };
+    return {
+      seq,
+      type: null,
+      source: "",
+      at: 0,
+      artifacts: [],
+      about: [],
+      body: "",
+      leaf: textOf(entry.leaf),
+    };
   }
   const event = parse(entry.event);
   const artifacts = Array.isArray(event.arts) ? event.arts.filter(isRecord) : [];
@@ -64,6 +75,7 @@ function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
       bytes: numberOf(one.n) ?? 0,
       commitment: textOf(one.c),
     })),
+    about: ["model", "decision", "op", "outcome"].map((name) => textOf(body[name])).filter(Boolean),
     body: Object.keys(body).length > 0 ? JSON.stringify(body, null, 2) : "",
     leaf: null,
   };

@@ -49,6 +49,10 @@ export function stepWords(name: string): { title: string; why: string } {
 
 const events: Record<string, string> = {
   turn_started: "The turn began",
+  "question.asked": "The question was taken on",
+  "conversation.changed": "The chat was changed",
+  "run.finished": "The answer was stored",
+  "guardrail.input.blocked": "The guardrail stopped the question",
   prompt_generated: "The prompt was put together",
   model_invoked: "The model was called",
   model_response: "The model answered",
@@ -66,7 +70,10 @@ const events: Record<string, string> = {
 };
 
 export function eventWords(type: string): string {
-  return events[type] ?? type.replaceAll(/[._]/g, " ");
+  const known = events[type];
+  if (known) return known;
+  const words = type.replaceAll(/[._]/g, " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 const outcomes: Record<string, string> = {
