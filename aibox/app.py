@@ -187,8 +187,9 @@ def build(settings: Settings) -> System:
         log=log,
         vectors=vectors,
         router=guardrail.guarded(router),
+        scrub=guardrail.scrub,
     )
-    conversations = ConversationStore(db)
+    conversations = ConversationStore(db, guardrail)
     parts = Parts(settings=settings.runtime, db=db, log=log, guardrail=guardrail, memories=memories, router=router)
     subscribe_observability(bus, observability)
     subscribe_runtime(bus, connections)

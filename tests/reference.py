@@ -14,7 +14,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = """# Settings
 
 A setting is read from the environment (its variable), else from `aibox.toml` (its dotted name: `[gateway]`, then
-`port = 9000`), else it has its default. `NAME_FILE` reads the value from a file. `aibox doctor` prints each with its source.
+`port = 9000`), else it has its default. `NAME_FILE` reads the value from a file. `aibox doctor` prints each with its
+source.
 
 Written by `python -m tests.reference`.
 

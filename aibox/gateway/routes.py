@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,7 +20,7 @@ class Health(Struct, frozen=True):
 
 
 @get(["/healthz", "/v1/healthz", "/readyz"], opt={"policy": "public"})
-async def health(connections: Connections) -> Response[Health]:
+async def health(connections: NamedDependency[Connections]) -> Response[Health]:
     """200 when the server answers and its database does; else 503."""
     try:
         await connections.system.fetchval("SELECT 1", timeout=ANSWER_SECONDS)

@@ -147,6 +147,14 @@ class Guardrail(Protocol):
         """Replace it. All replicas follow within seconds. Raises `ValidationFailed` for an unknown name."""
         ...
 
+    async def scrub(self, turn: Turn, text: str) -> str:
+        """`text` as it may be kept: without secrets, personal data as written. Raises `Blocked`."""
+        ...
+
+    async def forget(self, turn: Turn, conversation: UUID) -> None:
+        """Remove what the conversation's tokens stand for; the tokens stay tokens."""
+        ...
+
     def guarded(self, router: ModelRouter) -> ModelRouter:
         """The same router with inputs masked and outputs scanned, for callers outside a turn's own steps."""
         ...

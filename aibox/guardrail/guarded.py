@@ -38,6 +38,9 @@ class GuardedRouter:
         """As the router does: the embedder of this house is local, and a token has no meaning to find by."""
         return await self._router.embed(turn, texts, model=model)
 
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        return await self._router.is_external(turn, model)
+
     async def models(self, turn: Turn) -> list[dict[str, Any]]:
         return await self._router.models(turn)
 
@@ -56,7 +59,9 @@ class GuardedRouter:
         except msgspec.DecodeError:
             raise BadRequest() from None
         places = list(_texts(body))
-        verdicts = await self._guardrail.check_input(turn, [holder[member] for holder, member in places])
+        external = await self._router.is_external(turn, call.model)
+        texts = [holder[member] for holder, member in places]
+        verdicts = await self._guardrail.check_input(turn, texts, external=external)
         for (holder, member), verdict in zip(places, verdicts, strict=True):
             if verdict.decision == "block":
                 raise Blocked(verdict.reason)

@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from litestar import Controller, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from aibox.core.turn import Turn
@@ -17,26 +19,34 @@ class GuardController(Controller):
     path = "/v1/guard"
 
     @post("/input", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
-    async def check_input(self, turn: Turn, guardrail: Guardrail, data: CheckBody) -> CheckAnswer:
+    async def check_input(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[CheckBody]
+    ) -> CheckAnswer:
         """What would become of this text on its way to a model."""
         _require_tenant(turn, data.scope.tenant_id)
         (verdict,) = await guardrail.check_input(turn, [data.content])
         return _answer(verdict, data.content, verdict.content)
 
     @post("/output", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
-    async def check_output(self, turn: Turn, guardrail: Guardrail, data: CheckBody) -> CheckAnswer:
+    async def check_output(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[CheckBody]
+    ) -> CheckAnswer:
         """What would become of this text on its way to the user."""
         _require_tenant(turn, data.scope.tenant_id)
         verdict = await guardrail.check_output(turn, data.content)
         return _answer(verdict, data.content, verdict.visible)
 
     @get("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
-    async def policy(self, turn: Turn, guardrail: Guardrail, key_id: str = "") -> Policy:
+    async def policy(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], key_id: FromQuery[str] = ""
+    ) -> Policy:
         """The stored policy of the tenant, or of an API key."""
         return await guardrail.policy(turn, key_id=key_id)
 
     @put("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
-    async def set_policy(self, turn: Turn, guardrail: Guardrail, data: PolicyBody) -> Policy:
+    async def set_policy(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[PolicyBody]
+    ) -> Policy:
         """Replace it."""
         policy = Policy(profile=data.profile, scanners=data.scanners, masks=data.masks)
         await guardrail.set_policy(turn, policy, key_id=data.key_id)

@@ -21,6 +21,7 @@ from aibox.core.events import Event
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
 from aibox.guardrail import (
+    Blocked,
     Decision,
     Finding,
     GuardrailUnavailable,
@@ -133,8 +134,13 @@ class GuardrailService:
     async def set_policy(self, turn: Turn, policy: Policy, *, key_id: str = "") -> None:
         await self._policies.set(turn, key_id, policy)
 
+    async def scrub(self, turn: Turn, text: str) -> str:
+        (verdict,) = await self.check_input(turn, [text])
+        if verdict.decision == "block":
+            raise Blocked(verdict.reason)
+        return verdict.visible
+
     async def forget(self, turn: Turn, conversation: UUID) -> None:
-        """Remove what the conversation's tokens stand for."""
         await self._vault.forget(turn, conversation)
 
     def guarded(self, router: ModelRouter) -> ModelRouter:

@@ -4,7 +4,8 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, delete, get, post, put
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from aibox.core.errors import NotAvailable, NotFound
@@ -36,11 +37,11 @@ class MemoryController(Controller):
     @get(opt=READ)
     async def list_memories(
         self,
-        turn: Turn,
-        memories: Memories,
-        user_id: UUID | None = None,
-        cursor: UUID | None = None,
-        limit: Annotated[int, Parameter(ge=1, le=200)] = 50,
+        turn: NamedDependency[Turn],
+        memories: NamedDependency[Memories],
+        user_id: FromQuery[UUID | None] = None,
+        cursor: FromQuery[UUID | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     ) -> MemoryList:
         """The newest first."""
         _require_own(turn, Scope(user_id=user_id))
@@ -51,7 +52,9 @@ class MemoryController(Controller):
         )
 
     @post(opt=WRITE)
-    async def store(self, turn: Turn, memories: Memories, data: StoreBody) -> MemoryBody:
+    async def store(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], data: JSONBody[StoreBody]
+    ) -> MemoryBody:
         """Keep something; the same content again is the same memory."""
         _require_own(turn, data.scope)
         if data.infer:
@@ -62,34 +65,50 @@ class MemoryController(Controller):
         return body(memory, turn.tenant)
 
     @post("/search", status_code=HTTP_200_OK, opt=READ)
-    async def search(self, turn: Turn, memories: Memories, data: SearchBody) -> MemoryList:
+    async def search(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], data: JSONBody[SearchBody]
+    ) -> MemoryList:
         """By meaning and by words, best first."""
         _require_own(turn, data.scope)
         found = await memories.search(turn, data.query, limit=data.limit)
         return MemoryList(memories=[body(memory, turn.tenant) for memory in found])
 
     @get("/{memory_id:uuid}", opt=READ)
-    async def get_memory(self, turn: Turn, memories: Memories, memory_id: UUID) -> MemoryBody:
+    async def get_memory(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], memory_id: FromPath[UUID]
+    ) -> MemoryBody:
         """One memory."""
         return body(await memories.get(turn, memory_id), turn.tenant)
 
     @get("/{memory_id:uuid}/history", opt=READ)
-    async def history(self, turn: Turn, memories: Memories, memory_id: UUID) -> HistoryBody:
+    async def history(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], memory_id: FromPath[UUID]
+    ) -> HistoryBody:
         """What it said, the oldest first."""
         return HistoryBody(history=list(await memories.history(turn, memory_id)))
 
     @put("/{memory_id:uuid}", opt=WRITE)
-    async def update(self, turn: Turn, memories: Memories, memory_id: UUID, data: UpdateBody) -> MemoryBody:
+    async def update(
+        self,
+        turn: NamedDependency[Turn],
+        memories: NamedDependency[Memories],
+        memory_id: FromPath[UUID],
+        data: JSONBody[UpdateBody],
+    ) -> MemoryBody:
         """Change what it says."""
         return body(await memories.update(turn, memory_id, data.content), turn.tenant)
 
     @delete("/{memory_id:uuid}", opt=DELETE)
-    async def delete_memory(self, turn: Turn, memories: Memories, memory_id: UUID) -> None:
+    async def delete_memory(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], memory_id: FromPath[UUID]
+    ) -> None:
         """Remove it with its vector and history."""
         await memories.delete(turn, memory_id)
 
     @delete(status_code=HTTP_200_OK, opt=DELETE)
-    async def erase(self, turn: Turn, memories: Memories, user_id: UUID | None = None) -> ErasedBody:
+    async def erase(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], user_id: FromQuery[UUID | None] = None
+    ) -> ErasedBody:
         """Remove all of the caller's memories, vectors and history too."""
         _require_own(turn, Scope(user_id=user_id))
         return ErasedBody(erased=await memories.erase(turn))

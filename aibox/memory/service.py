@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -41,6 +41,9 @@ Found = list[Memory]
 """In the class, `list` is the method."""
 
 
+Scrub = Callable[[Turn, str], Awaitable[str]]
+
+
 class MemoryService:
     """`Memories` of mem0 on our vectors. `folder` is mem0's own, in the data folder."""
 
@@ -54,11 +57,14 @@ class MemoryService:
         log: EventLog,
         vectors: Vectors,
         router: ModelRouter,
+        scrub: Scrub,
     ) -> None:
+        """`scrub` is the guardrail's: what is kept has passed it."""
         self._settings = settings
         self._db = db
         self._connections = connections
         self._log = log
+        self._scrub = scrub
         self._index = Index(folder, settings.collection, router=router, vectors=vectors)
         self._waiting = asyncio.Event()
 
@@ -99,7 +105,7 @@ class MemoryService:
         kind: Kind = "fact",
         visibility: Visibility = "private",
     ) -> Memory:
-        content = _require_content(content)
+        content = _require_content(await self._scrub(turn, _require_content(content)))
         if visibility != "private" and not turn.principal.may("memory.share"):
             raise Forbidden("You may not share memories.")
         now = datetime.now(UTC)
@@ -159,7 +165,8 @@ class MemoryService:
             ]
 
     async def update(self, turn: Turn, memory_id: UUID, content: str) -> Memory:
-        content = _require_content(content)
+        await self.get(turn, memory_id)
+        content = _require_content(await self._scrub(turn, _require_content(content)))
         now = datetime.now(UTC)
         async with self._db.work(turn) as work:
             row = await work.session.scalar(_own(turn).where(MemoryRow.id == memory_id).with_for_update())

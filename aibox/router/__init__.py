@@ -237,6 +237,10 @@ class ModelRouter(Protocol):
         """One vector per text, of unit length."""
         ...
 
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        """Whether a model that `model` may lead to is served outside the house; True for a name that leads nowhere."""
+        ...
+
     async def models(self, turn: Turn) -> list[dict[str, Any]]:
         """The data of `GET /v1/models`: OpenAI's model objects with a member `aibox`."""
         ...

@@ -20,6 +20,7 @@ from aibox.router import (
     ModelStream,
     ModelUnknown,
     RoleNoBackend,
+    RoleNotConfigured,
     Settings,
 )
 from aibox.router.catalogue import CatalogueService
@@ -159,6 +160,14 @@ class RouterService:
             return embeddings.request(texts, model=route.model.id)
 
         return await self._try(turn, model, body, ask, stream=False, embeds=True)
+
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        """See `ModelRouter.is_external`."""
+        try:
+            routes = self._catalogue.shelf(turn.tenant).lead(model)
+        except (ModelUnknown, RoleNotConfigured):
+            return True
+        return any(route.entry.provider.type == "external" for route in routes)
 
     async def models(self, turn: Turn) -> list[dict[str, Any]]:
         """See `ModelRouter.models`."""

@@ -104,7 +104,8 @@ class Completions:
         texts = [text for message in messages for text in _texts(message)]
         if not texts:
             return call
-        verdicts = await self._guardrail.check_input(call.turn, texts)
+        external = await self._router.is_external(call.turn, call.request.model)
+        verdicts = await self._guardrail.check_input(call.turn, texts, external=external)
         blocked = next((verdict for verdict in verdicts if verdict.decision == "block"), None)
         if blocked is not None:
             raise Blocked(blocked.reason)

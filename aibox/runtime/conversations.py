@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from aibox.core.db import Database
 from aibox.core.errors import BadRequest, NotFound
 from aibox.core.turn import Turn, uuid7
+from aibox.guardrail import Guardrail
 from aibox.runtime import Conversation, ConversationChanged, Item, Run
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
 
@@ -19,8 +20,9 @@ TITLE_LENGTH = 200
 class ConversationStore:
     """`Conversations` on PostgreSQL."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, guardrail: Guardrail) -> None:
         self._db = db
+        self._guardrail = guardrail
 
     async def list(
         self, turn: Turn, *, query: str = "", limit: int = 50, before: str | None = None
@@ -74,6 +76,7 @@ class ConversationStore:
                 delete(ConversationRow).where(ConversationRow.tenant == row.tenant, ConversationRow.id == row.id)
             )
             work.record(changed(turn, conversation, "deleted"))
+        await self._guardrail.forget(turn, conversation)
 
     async def items(
         self, turn: Turn, conversation: UUID, *, limit: int = 200, after: str | None = None

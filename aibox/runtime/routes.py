@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, delete, get, patch, post
-from litestar.params import HeaderParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from litestar.types import ASGIApp
 
 from aibox.audit import Receipt
@@ -35,7 +36,7 @@ Plain = Request[Any, Any, Any]
 
 @post("/v1/chat", opt=CHAT, status_code=200)
 async def chat_sync(
-    request: Plain, turn: Turn, data: ChatRequest, chat: Chat, conversations: Conversations
+    request: Plain, turn: NamedDependency[Turn], data: JSONBody[ChatRequest], chat: NamedDependency[Chat]
 ) -> ChatResponse:
     """Ask, and get the whole answer with its receipt."""
     request.scope["state"]["keeps_turn"] = True
@@ -66,7 +67,13 @@ async def chat_sync(
 
 
 @post("/v1/chat/stream", opt=CHAT, status_code=200, media_type="text/event-stream")
-async def chat_stream(request: Plain, turn: Turn, data: ChatRequest, chat: Chat, identity: Identity) -> ASGIApp:
+async def chat_stream(
+    request: Plain,
+    turn: NamedDependency[Turn],
+    data: JSONBody[ChatRequest],
+    chat: NamedDependency[Chat],
+    identity: NamedDependency[Identity],
+) -> ASGIApp:
     """Ask, and read the run's events as they come (spec.md §4). Leaving stops nothing."""
     request.scope["state"]["keeps_turn"] = True
     started = await chat.start(turn, _question(data))
@@ -75,7 +82,9 @@ async def chat_stream(request: Plain, turn: Turn, data: ChatRequest, chat: Chat,
 
 
 @post("/v1/chat/completions", opt={"policy": "chat", "scope": "models"}, status_code=200)
-async def chat_completions(request: Plain, turn: Turn, completions: Completions) -> ASGIApp:
+async def chat_completions(
+    request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]
+) -> ASGIApp:
     """OpenAI's Chat Completions: any client that speaks it, streaming and not."""
     if not request.headers.get("content-type", "").lower().startswith("application/json"):
         raise UnsupportedMediaType()
@@ -92,27 +101,42 @@ class SessionController(Controller):
 
     @get()
     async def listed(
-        self, turn: Turn, conversations: Conversations, q: str = "", limit: int = 50, cursor: str | None = None
+        self,
+        turn: NamedDependency[Turn],
+        conversations: NamedDependency[Conversations],
+        q: FromQuery[str] = "",
+        limit: FromQuery[int] = 50,
+        cursor: FromQuery[str | None] = None,
     ) -> SessionList:
         found, after = await conversations.list(turn, query=q, limit=_limit(limit), before=cursor)
         return SessionList(sessions=[_view(conversation) for conversation in found], next_cursor=after)
 
     @post()
-    async def create(self, turn: Turn, data: NewSession, conversations: Conversations) -> SessionCreated:
+    async def create(
+        self, turn: NamedDependency[Turn], data: JSONBody[NewSession], conversations: NamedDependency[Conversations]
+    ) -> SessionCreated:
         return SessionCreated(session_id=(await conversations.create(turn, title=data.title)).id)
 
     @get("/{session_id:uuid}")
-    async def read(self, turn: Turn, session_id: UUID, conversations: Conversations) -> SessionView:
+    async def read(
+        self, turn: NamedDependency[Turn], session_id: FromPath[UUID], conversations: NamedDependency[Conversations]
+    ) -> SessionView:
         return _view(await conversations.get(turn, session_id))
 
     @patch("/{session_id:uuid}")
     async def change(
-        self, turn: Turn, session_id: UUID, data: SessionChange, conversations: Conversations
+        self,
+        turn: NamedDependency[Turn],
+        session_id: FromPath[UUID],
+        data: JSONBody[SessionChange],
+        conversations: NamedDependency[Conversations],
     ) -> SessionView:
         return _view(await conversations.update(turn, session_id, title=data.title, pinned=data.pinned))
 
     @delete("/{session_id:uuid}")
-    async def remove(self, turn: Turn, session_id: UUID, conversations: Conversations) -> None:
+    async def remove(
+        self, turn: NamedDependency[Turn], session_id: FromPath[UUID], conversations: NamedDependency[Conversations]
+    ) -> None:
         await conversations.delete(turn, session_id)
 
 
@@ -125,28 +149,33 @@ class ConversationController(Controller):
     @get("/items")
     async def items(
         self,
-        turn: Turn,
-        conversation_id: UUID,
-        conversations: Conversations,
-        limit: int = 200,
-        cursor: str | None = None,
+        turn: NamedDependency[Turn],
+        conversation_id: FromPath[UUID],
+        conversations: NamedDependency[Conversations],
+        limit: FromQuery[int] = 200,
+        cursor: FromQuery[str | None] = None,
     ) -> ItemList:
         found, after = await conversations.items(turn, conversation_id, limit=_limit(limit), after=cursor)
         return ItemList(items=list(found), next_cursor=after)
 
     @get("/runs")
-    async def runs(self, turn: Turn, conversation_id: UUID, conversations: Conversations) -> RunList:
+    async def runs(
+        self,
+        turn: NamedDependency[Turn],
+        conversation_id: FromPath[UUID],
+        conversations: NamedDependency[Conversations],
+    ) -> RunList:
         return RunList(runs=list(await conversations.runs(turn, conversation_id)))
 
     @get("/runs/{run_id:uuid}/events", media_type="text/event-stream")
     async def events(
         self,
-        turn: Turn,
-        conversation_id: UUID,
-        run_id: UUID,
-        chat: Chat,
-        identity: Identity,
-        after: int = 0,
+        turn: NamedDependency[Turn],
+        conversation_id: FromPath[UUID],
+        run_id: FromPath[UUID],
+        chat: NamedDependency[Chat],
+        identity: NamedDependency[Identity],
+        after: FromQuery[int] = 0,
         last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
     ) -> ASGIApp:
         """The run's events above `Last-Event-ID` (or `after`), then the coming ones."""
@@ -156,7 +185,13 @@ class ConversationController(Controller):
         return EventStream(events, lambda: identity.recheck(turn))
 
     @post("/runs/{run_id:uuid}/cancel", status_code=202)
-    async def cancel(self, turn: Turn, conversation_id: UUID, run_id: UUID, chat: Chat) -> None:
+    async def cancel(
+        self,
+        turn: NamedDependency[Turn],
+        conversation_id: FromPath[UUID],
+        run_id: FromPath[UUID],
+        chat: NamedDependency[Chat],
+    ) -> None:
         await chat.cancel(turn, conversation_id, run_id)
 
 

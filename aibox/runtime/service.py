@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 import structlog
 from msgspec import UNSET, Struct
-from msgspec.structs import replace
 
 from aibox.audit import Receipts
 from aibox.core.errors import AIBoxError, Conflict, Internal, NotFound, StateUnavailable, ValidationFailed
@@ -243,10 +242,11 @@ class ChatService:
         live.state.feed.emit("error", {"error": str(error), "code": error.code, "turn_id": str(turn.id)})
 
     async def _store(self, live: Live, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
-        """Store the part of the answer that was shown; the database may be on its way back."""
+        """Store the part of the answer that came; the database may be on its way back."""
         state = live.state
-        if state.feed.shown and not state.answer:
-            state = replace(state, answer=await self._masked(state))
+        if state.feed.shown and state.filter is not None and not state.answer:
+            with contextlib.suppress(AIBoxError):  # an end that cannot be judged is not shown, and no prompt holds it
+                state = live.state = await guard_out(self._parts, state)
         for pause in (*(0.2 * 2**n for n in range(STORE_TRIES)), None):
             try:
                 await store(self._parts, state, status=status, finish_reason=finish_reason, code=code)
@@ -255,16 +255,6 @@ class ChatService:
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
-
-    async def _masked(self, state: State) -> str:
-        """What was shown, as a later prompt may hold it; nothing when that cannot be judged."""
-        try:
-            (verdict,) = await self._parts.guardrail.check_input(
-                state.turn, [state.feed.shown], conversation=state.session_id
-            )
-        except AIBoxError:
-            return ""
-        return "" if verdict.decision == "block" else verdict.content
 
     async def _keep(self, feed: Feed) -> None:
         try:

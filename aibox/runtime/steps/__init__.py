@@ -18,6 +18,9 @@ from aibox.router import ModelRouter
 from aibox.runtime import Question, Settings
 from aibox.runtime.feed import Feed
 
+MODEL = "default"
+"""The role alias that answers a chat turn."""
+
 
 class Message(Struct, frozen=True):
     """A message as the model sees it."""
@@ -64,8 +67,10 @@ class State(Struct, frozen=True, kw_only=True):
     visible: str = ""
     """The question as the user sees it again."""
     recall: Recall = Recall()
+    is_external: bool = True
+    """Whether a provider outside the house may get the prompt."""
     filter: OutputFilter | None = None
-    """Takes the answer in as it arrives; `guard_out` closes it."""
+    """Takes the answer in as it arrives; `guard_out` closes it, or the end of a run that was cut short."""
     answer: str = ""
     """The answer as a model may see it again."""
     finish_reason: str = "stop"

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from aibox.core.events import json_artifact
 from aibox.router import ModelCall, ModelStream
 from aibox.runtime import PromptGenerated
-from aibox.runtime.steps import Parts, State, Tokens, trace
+from aibox.runtime.steps import MODEL, Parts, State, Tokens, trace
 
 SYSTEM = "You are a helpful assistant. Answer clearly and briefly. If you do not know something, say so."
 
@@ -16,7 +16,7 @@ async def ask(parts: Parts, state: State) -> State:
     system = SYSTEM
     if state.recall.context:
         remembered = await parts.guardrail.check_input(
-            state.turn, [state.recall.context], conversation=state.session_id
+            state.turn, [state.recall.context], conversation=state.session_id, external=state.is_external
         )
         if remembered[0].decision != "block":
             system = f"{SYSTEM}\n\n{remembered[0].content}"
@@ -35,15 +35,14 @@ async def ask(parts: Parts, state: State) -> State:
         ),
     )
     trace(state, "ask", "Asking the model", done=False)
-    output = parts.guardrail.output(state.turn, conversation=state.session_id)
-    call = ModelCall(model="default", body=msgspec.json.encode({"messages": messages}))
+    assert state.filter is not None, "guard_in comes before ask"
+    call = ModelCall(model=MODEL, body=msgspec.json.encode({"messages": messages}))
     async with parts.router.stream(state.turn, call) as stream:
         async for chunk in stream:
-            if chunk.text and (text := await output.push(chunk.text)):
+            if chunk.text and (text := await state.filter.push(chunk.text)):
                 state.feed.emit("token", {"item_id": str(state.item_id), "text": text})
     return replace(
         state,
-        filter=output,
         finish_reason="length" if stream.finish_reason == "length" else "stop",
         usage=tokens(stream),
     )

@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from aibox.guardrail import Blocked
 from aibox.runtime.models import ConversationRow, ItemRow
-from aibox.runtime.steps import Parts, State, count, trace
+from aibox.runtime.steps import MODEL, Parts, State, count, trace
 
 
 class InputBlocked(Blocked):
@@ -18,7 +18,10 @@ class InputBlocked(Blocked):
 
 async def guard_in(parts: Parts, state: State) -> State:
     """Raises `InputBlocked`, and `GuardrailUnavailable` when a scanner cannot answer: nothing passes then."""
-    (verdict,) = await parts.guardrail.check_input(state.turn, [state.question.text], conversation=state.session_id)
+    external = await parts.router.is_external(state.turn, MODEL)
+    (verdict,) = await parts.guardrail.check_input(
+        state.turn, [state.question.text], conversation=state.session_id, external=external
+    )
     async with parts.db.work(state.turn) as work:
         # Until here the question stood in the log only, sealed: a secret in it never reaches a table.
         await work.session.execute(
@@ -42,7 +45,13 @@ async def guard_in(parts: Parts, state: State) -> State:
         raise InputBlocked(verdict.reason, [f.scanner for f in verdict.findings if not f.is_safe])
     if verdict.masked:
         trace(state, "guard_in", f"{count(verdict.masked, 'item')} masked", done=True)
-    return replace(state, prompt=verdict.content, visible=verdict.visible)
+    return replace(
+        state,
+        prompt=verdict.content,
+        visible=verdict.visible,
+        is_external=external,
+        filter=parts.guardrail.output(state.turn, conversation=state.session_id),
+    )
 
 
 def title(text: str, *, length: int = 60) -> str:

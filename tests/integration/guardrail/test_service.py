@@ -385,6 +385,9 @@ class Echo:
             attempts=1,
         )
 
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        return False
+
     async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
         self.sent += texts
         return [[1.0] for _ in texts]

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 from litestar import Litestar, Request, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.types import ASGIApp
 from msgspec import Struct
 
@@ -30,14 +30,14 @@ TENANT = TenancySettings().single_tenant_id
 
 
 @get("/v1/whoami", opt={"policy": "public", "scope": "chat"})
-async def whoami(turn: Turn) -> dict[str, Any]:
+async def whoami(turn: NamedDependency[Turn]) -> dict[str, Any]:
     """Whom the request was taken for."""
     principal = turn.principal
     return {"kind": principal.kind, "id": str(principal.id), "roles": principal.roles, "turn": str(turn.id)}
 
 
 @post("/v1/chat", opt={"policy": "chat", "scope": "chat"}, status_code=200)
-async def chat(turn: Turn) -> dict[str, str]:
+async def chat(turn: NamedDependency[Turn]) -> dict[str, str]:
     return {"turn": str(turn.id)}
 
 

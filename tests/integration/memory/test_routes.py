@@ -11,6 +11,8 @@ from litestar.di import Provide
 
 from aibox.core.errors import AIBoxError, error_body
 from aibox.core.turn import Principal, Turn, begin
+from aibox.guardrail import Settings as GuardrailSettings
+from aibox.guardrail.service import GuardrailService
 from aibox.memory import Memories, Settings
 from aibox.memory.routes import ROUTES
 from aibox.memory.service import MemoryService
@@ -42,6 +44,7 @@ async def client(kernel: Kernel) -> AsyncGenerator[httpx.AsyncClient]:
         log=kernel.log,
         vectors=vectors,
         router=EmbeddingRouter(embedder),
+        scrub=GuardrailService(GuardrailSettings(), db=kernel.db, keys=kernel.keys, log=kernel.log).scrub,
     )
 
     async def turn(request: Request[Any, Any, Any]) -> Turn:

@@ -14,6 +14,8 @@ import pytest
 
 from aibox.core.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from aibox.core.turn import Permissions, Principal, Turn, begin
+from aibox.guardrail import Settings as GuardrailSettings
+from aibox.guardrail.service import GuardrailService
 from aibox.memory import Memories, Settings
 from aibox.memory.service import MemoryService
 from aibox.router import Answer, BackendUnavailable, ModelCall, ModelStream
@@ -45,6 +47,9 @@ class EmbeddingRouter:
 
     async def complete(self, turn: Turn, call: ModelCall) -> Answer:
         raise NotImplementedError
+
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        return False
 
     async def models(self, turn: Turn) -> list[dict[str, Any]]:
         return []
@@ -80,6 +85,7 @@ def service(kernel: Kernel, vectors: Vectors, router: EmbeddingRouter, **setting
         log=kernel.log,
         vectors=vectors,
         router=router,
+        scrub=GuardrailService(GuardrailSettings(), db=kernel.db, keys=kernel.keys, log=kernel.log).scrub,
     )
 
 
@@ -359,3 +365,12 @@ async def test_mem0_writes_nothing_into_the_home_folder_and_sends_nothing(
     assert MEM0_TELEMETRY is False
     assert os.environ["MEM0_DIR"] == str(kernel.folder / "mem0")
     assert not Path(mem0_dir).is_relative_to(Path.home())
+
+
+async def test_a_memory_is_kept_without_the_secret_in_it(memories: MemoryService) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    turn = user()
+    kept = await memories.store(turn, f"my token is {secret}")
+    assert secret not in kept.content
+    changed = await memories.update(turn, kept.id, f"my new token is {secret}")
+    assert secret not in changed.content
