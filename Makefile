@@ -88,7 +88,7 @@ web/node_modules/.stamp: web/package-lock.json
 
 web/src/api/schema.d.ts: $(BIN)/.runtime web/node_modules/.stamp $(wildcard aibox/*/routes.py aibox/*/schemas.py aibox/*/__init__.py)
 	@$(BIN)/aibox openapi > web/openapi.json
-	@cd web && npm run --silent generate
+	@cd web && npm run --silent generate >/dev/null
 	@touch $@
 
 $(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)

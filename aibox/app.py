@@ -94,7 +94,7 @@ class System(Struct, frozen=True, kw_only=True):
             urls = await enter(open_postgres(self.settings.database, self.settings.data_path))
             progress("database")
             await enter(self._opened(urls))
-            tasks = await enter(asyncio.TaskGroup())
+            tasks = await enter(_task_group())
             await enter(self.log.run(tasks))
             await enter(self.identity.run(tasks))
             await enter(self.audit.run(tasks))
@@ -115,7 +115,7 @@ class System(Struct, frozen=True, kw_only=True):
             enter = stack.enter_async_context
             urls = await enter(open_postgres(self.settings.database, self.settings.data_path))
             await enter(self._opened(urls))
-            tasks = await enter(asyncio.TaskGroup())
+            tasks = await enter(_task_group())
             await enter(self.log.run(tasks))
             await enter(self.identity.run(tasks))
             await enter(self.catalogue.run(tasks))
@@ -131,6 +131,18 @@ class System(Struct, frozen=True, kw_only=True):
             self.http.run(),
         ):
             yield
+
+
+@contextlib.asynccontextmanager
+async def _task_group() -> AsyncGenerator[asyncio.TaskGroup]:
+    """A TaskGroup whose only error goes on as itself: the commands show an error by its class."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 def build(settings: Settings) -> System:

@@ -21,7 +21,7 @@ from aibox.core import telemetry
 from aibox.core.connections import LOST
 from aibox.core.errors import AIBoxError, BootRefused
 from aibox.core.turn import system_turn
-from aibox.doctor import examine, preflight
+from aibox.doctor import examine, masked, preflight
 from aibox.gateway.serve import serve
 from aibox.settings import Loaded, Setting, catalogue, load
 from aibox.stores import migrations
@@ -145,12 +145,7 @@ def _shown(setting: Setting, loaded: Loaded) -> str:
         value = getattr(value, part)
     if setting.is_secret:
         return "••••••" if value else ""
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    scheme, separator, rest = text.partition("://")
-    if separator and "@" in rest and ":" in rest.split("@", 1)[0]:
-        user, _, place = rest.partition("@")
-        return f"{scheme}://{user.split(':', 1)[0]}:••••••@{place}"
-    return text
+    return masked(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -3,6 +3,7 @@
 import ctypes.util
 import importlib.util
 import platform
+import re
 import shutil
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -61,7 +62,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         async with system.console():
             findings.extend([await _state(part, check(system)) for part, check in PARTS.items()])
-    except BootRefused as refused:
+    except (AIBoxError, BootRefused) as refused:
         findings.append(Finding("database", "failed", f"{refused} ({refused.code})"))
     return findings
 
@@ -87,18 +88,18 @@ async def _cache(system: System) -> str:
     await system.cache.set("doctor", b"1", ttl=5)
     if await system.cache.get("doctor") != b"1":
         raise BootRefused("boot_cache", "The cache does not give back what it was given.")
-    return system.settings.cache.url
+    return masked(system.settings.cache.url)
 
 
 async def _vectors(system: System) -> str:
     size = await system.vectors.dimension(system.settings.memory.collection)
-    return f"{system.settings.vectors.url}, " + (f"{size} dimensions" if size else "empty")
+    return f"{masked(system.settings.vectors.url)}, " + (f"{size} dimensions" if size else "empty")
 
 
 async def _objects(system: System) -> str:
     etag = await system.objects.put("doctor/check", b"1")
     await system.objects.delete("doctor/check")
-    return f"{system.settings.objects.url}, written and removed ({etag[:12]}…)"
+    return f"{masked(system.settings.objects.url)}, written and removed ({etag[:12]}…)"
 
 
 async def _identity(system: System) -> str:
@@ -139,6 +140,11 @@ async def _server(settings: Settings) -> Finding:
     where = f"{settings.gateway.host}:{settings.gateway.port}"
     running = _port_taken(settings) is not None
     return Finding("server", "ok" if running else "warning", f"{where} " + ("answers" if running else "is not running"))
+
+
+def masked(text: str) -> str:
+    """`text` without the password of a URL in it."""
+    return re.sub(r"(?<=://)([^/?#\s]*?):[^/?#\s]*@", r"\1:••••••@", text)
 
 
 def _console(system: System) -> Turn:

@@ -39,6 +39,9 @@ def scratch() -> Generator[Path]:
 async def cluster(scratch: Path) -> AsyncGenerator[Urls]:
     """A running, migrated embedded PostgreSQL: the template of all test databases."""
     async with postgres.open_postgres(connections.Settings(), scratch) as urls:
+        # Only a power cut could tell the difference, and copying a database takes 20 ms instead of 400.
+        await _execute(_superuser(urls), "ALTER SYSTEM SET fsync = off")
+        await _execute(_superuser(urls), "SELECT pg_reload_conf()")
         yield urls
 
 
@@ -46,14 +49,13 @@ async def cluster(scratch: Path) -> AsyncGenerator[Urls]:
 async def urls(cluster: Urls) -> AsyncGenerator[Urls]:
     """A database of the test's own, migrated and empty."""
     name = f"t{next(_numbers)}_{secrets.token_hex(3)}"
-    admin = cluster.owner.replace("aibox_owner@/aibox", "postgres@/postgres")
-    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE aibox OWNER aibox_owner")
+    await _execute(_superuser(cluster), f"CREATE DATABASE {name} TEMPLATE aibox OWNER aibox_owner")
     yield Urls(
         app=cluster.app.replace("/aibox?", f"/{name}?"),
         system=cluster.system.replace("/aibox?", f"/{name}?"),
         owner=cluster.owner.replace("/aibox?", f"/{name}?"),
     )
-    await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+    await _execute(_superuser(cluster), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Kernel(Struct, frozen=True, kw_only=True):
@@ -94,6 +96,10 @@ async def kernel(urls: Urls, scratch: Path) -> AsyncGenerator[Kernel]:
             tasks=tasks,
             folder=folder,
         )
+
+
+def _superuser(cluster: Urls) -> str:
+    return cluster.owner.replace("aibox_owner@/aibox", "postgres@/postgres")
 
 
 async def _execute(url: str, statement: str) -> None:

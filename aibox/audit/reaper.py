@@ -80,6 +80,6 @@ FOR UPDATE SKIP LOCKED
 NEXT = "SELECT coalesce(max(seq) + 1, 0) FROM core.event WHERE tenant = $1 AND turn = $2"
 APPEND = "INSERT INTO core.event (tenant, turn, seq, type, source, data) VALUES ($1, $2, $3, $4, $5, $6)"
 END = """
-WITH told AS (SELECT pg_notify('aibox_event', ''))
+WITH told AS (SELECT pg_notify('aibox_event', ''), pg_notify('aibox_ended', ''))
 UPDATE core.turn SET state = 'ended', outcome = 'abandoned' FROM told WHERE tenant = $1 AND turn = $2
 """

@@ -33,6 +33,9 @@ log = structlog.get_logger("aibox.audit")
 LOOK_SECONDS = 0.05
 """How often `wait_sealed` looks for a seal that another replica may have made."""
 
+COPY_SECONDS = 1.0
+"""How far the external copy may lag: a write-once copy of every head of a busy log would cost more than its turns."""
+
 RETRY_SECONDS = 5.0
 
 Row = Mapping[str, Any]
@@ -133,6 +136,7 @@ class Audit:
                 self.sealer.moved.clear()
                 await self.copy_heads_out()
                 await self.sealer.moved.wait()
+                await asyncio.sleep(COPY_SECONDS)
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 log.warning("audit.copy_failed", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

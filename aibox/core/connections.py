@@ -19,6 +19,7 @@ LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,  # seen when a backend is killed between two of the driver's own messages
 )
 """What asyncpg raises when the server went away: the statement may or may not have been carried out."""
@@ -35,7 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     system_url: Annotated[
         str, Meta(description="The system role's URL, for what serves all tenants", extra={"secret": True})
     ] = ""
-    pool: Annotated[int, Meta(description="Connections a role may hold in this process", ge=2, le=200)] = 12
+    pool: Annotated[int, Meta(description="Connections a role may hold in this process", ge=6, le=200)] = 12
 
 
 class Urls(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class Connections:
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=True,
+            hide_parameters=True,  # a failed statement is logged: never with a person's words in it
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
         try:

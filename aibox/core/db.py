@@ -8,10 +8,11 @@ from sqlalchemy import LargeBinary, MetaData, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-from aibox.core.connections import Connections
+from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable, TurnEnded
 from aibox.core.eventlog import LEASE_SECONDS, Entry, EventLog
 from aibox.core.events import Event
@@ -85,10 +86,10 @@ class Database:
 async def _available() -> AsyncGenerator[None]:
     try:
         yield
-    except (InterfaceError, OperationalError, OSError, TimeoutError) as error:
+    except (InterfaceError, OperationalError, PoolTimeoutError, *LOST) as error:
         raise StateUnavailable() from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or isinstance(error.__cause__ and error.__cause__.__cause__, LOST):
             raise StateUnavailable() from error
         raise
 

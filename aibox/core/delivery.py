@@ -21,6 +21,7 @@ log = structlog.get_logger("aibox.core.delivery")
 
 BATCH = 256
 POLL_SECONDS = 2.0
+SETTLE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 30.0
 
 NEXT = """
@@ -62,7 +63,19 @@ class Delivery:
 
     async def drain(self, subscriber: str) -> None:
         """Return when `subscriber` has handled all that is committed and readable at the call."""
-        await self._deliver(self._bus.subscriptions[subscriber], wait=True)
+        subscription = self._bus.subscriptions[subscriber]
+        newest = await self._connections.system.fetchrow(HEARD_UP_TO)
+        target = (newest["xact"], newest["row_id"]) if newest is not None else (0, 0)
+        async with self._connections.system.acquire() as connection:
+            while await _cursor(connection, subscription.name) < target:
+                async with _turn_of(connection, subscription.name) as is_ours:
+                    if is_ours:
+                        await _deliver(connection, subscription)
+                        continue
+                # It is being served, here or in another replica: hurry our own and look again.
+                if subscriber in self._wakes:
+                    self._wakes[subscriber].set()
+                await asyncio.sleep(SETTLE_SECONDS / 2)
 
     async def _listen(self) -> None:
         def wake(*_: object) -> None:
@@ -73,61 +86,70 @@ class Delivery:
         while True:
             try:
                 connection = await asyncpg.connect(self._connections.urls.system)
-            except LOST:
+                try:
+                    await connection.add_listener("aibox_event", wake)
+                    while not connection.is_closed():
+                        wake()
+                        await asyncio.sleep(POLL_SECONDS)
+                finally:
+                    connection.terminate()
+            except (*LOST, asyncpg.PostgresError) as error:
+                # The TaskGroup relies on it: a listener that is cut must not stop the server.
+                log.warning("delivery.listener_lost", error=type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS / 4)
-                continue
-            try:
-                await connection.add_listener("aibox_event", wake)
-                while not connection.is_closed():
-                    wake()
-                    await asyncio.sleep(POLL_SECONDS)
-            finally:
-                connection.terminate()
 
     async def _serve(self, subscription: Subscription) -> None:
         pause = 0.1
-        wake = self._wakes[subscription.name]
         while True:
-            await wake.wait()
-            wake.clear()
             try:
-                await self._deliver(subscription, wait=False)
-                pause = 0.1
+                async with (
+                    self._connections.system.acquire() as connection,
+                    _turn_of(connection, subscription.name) as is_ours,
+                ):
+                    while is_ours:
+                        await self._wakes[subscription.name].wait()
+                        # A turn logs several times within milliseconds: let one look serve them all.
+                        await asyncio.sleep(SETTLE_SECONDS)
+                        self._wakes[subscription.name].clear()
+                        await _deliver(connection, subscription)
+                        pause = 0.1
+                await asyncio.sleep(POLL_SECONDS)
             except Exception as error:
                 known = isinstance(error, (*LOST, AIBoxError, asyncpg.PostgresError))
                 log.warning(
-                    "delivery.failed",
-                    subscriber=subscription.name,
-                    error=type(error).__name__,
-                    exc_info=not known,
+                    "delivery.failed", subscriber=subscription.name, error=type(error).__name__, exc_info=not known
                 )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
-                wake.set()
+                self._wakes[subscription.name].set()
 
-    async def _deliver(self, subscription: Subscription, *, wait: bool) -> None:
-        """Hand over batch after batch until nothing is left; not while another replica does, unless `wait`."""
-        async with self._connections.system.acquire() as connection:
-            if wait:
-                await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", subscription.name)
-            elif not await connection.fetchval(
-                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", subscription.name
-            ):
-                return
-            try:
-                while await _batch(connection, subscription):
-                    pass
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscription.name)
+
+@contextlib.asynccontextmanager
+async def _turn_of(connection: asyncpg.Connection, subscriber: str) -> AsyncGenerator[bool]:
+    """Whether this connection serves the subscriber now: one at a time, in all replicas."""
+    is_ours = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", subscriber)
+    try:
+        yield bool(is_ours)
+    finally:
+        if is_ours and not connection.is_closed():
+            await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscriber)
+
+
+async def _deliver(connection: asyncpg.Connection, subscription: Subscription) -> None:
+    while await _batch(connection, subscription):
+        pass
+
+
+async def _cursor(connection: asyncpg.Connection, subscriber: str) -> tuple[int, int]:
+    row = await connection.fetchrow(
+        "SELECT xact::text::bigint AS xact, row_id FROM core.cursor WHERE subscriber = $1", subscriber
+    )
+    return (row["xact"], row["row_id"]) if row is not None else (0, 0)
 
 
 async def _batch(connection: asyncpg.Connection, subscription: Subscription) -> bool:
     """Hand over one batch and move the cursor; whether there may be more."""
-    cursor = await connection.fetchrow(
-        "SELECT xact::text::bigint AS xact, row_id FROM core.cursor WHERE subscriber = $1", subscription.name
-    )
-    begin = (cursor["xact"], cursor["row_id"]) if cursor is not None else (0, 0)
+    begin = await _cursor(connection, subscription.name)
     types = None if subscription.types is None else sorted(subscription.types)
     newest = await connection.fetchrow(HEARD_UP_TO)
     rows = await connection.fetch(NEXT, str(begin[0]), begin[1], types, BATCH)

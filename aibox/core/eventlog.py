@@ -56,7 +56,8 @@ WITH started AS (
     ON CONFLICT (tenant, turn, seq) DO NOTHING
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM logged) AS logged, pg_notify('aibox_event', '')
+SELECT (SELECT count(*) FROM logged) AS logged, pg_notify('aibox_event', ''),
+       CASE WHEN cardinality($15::uuid[]) > 0 THEN pg_notify('aibox_ended', '') END
 """
 
 
@@ -69,6 +70,18 @@ class Ledger:
         """The next number; None when the last write's fate is unknown and the table must be asked."""
         self.started = False
         """Whether the turn is known to stand in the table."""
+        self.in_flight: asyncio.Future[None] | None = None
+        """A write that its caller no longer waits for."""
+        self.is_left = False
+        """Whether the turn's lease is to run out."""
+
+    async def settle(self) -> None:
+        """Return when no write is in flight, so that the table can be asked how far it got."""
+        while (written := self.in_flight) is not None:
+            await asyncio.wait({written})
+            self.started = self.started or written.exception() is None
+            if self.in_flight is written:
+                self.in_flight = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -116,13 +129,26 @@ class EventLog:
     async def end(self, turn: Turn, outcome: str, *, children: Iterable[UUID] = ()) -> None:
         """Log `turn_sealed` and ask for the seal. A turn that recorded nothing leaves nothing.
 
-        `outcome` is `sealed`, `failed`, `denied` or `abandoned` (audit.md). Ending twice changes nothing.
+        `outcome` is `sealed`, `failed`, `denied` or `abandoned` (audit.md). Ending twice changes nothing. A turn that
+        could not be ended is left to the reaper.
         """
-        if not self.is_open(turn):
-            self._ledgers.pop(turn.id, None)
-            return
+        known = self._ledgers.get(turn.id)
         event = TurnSealed(outcome=outcome, children=tuple(str(child) for child in children))
-        await self._log(turn, (event,), outcome=outcome)
+        try:
+            if known is not None:
+                await known[1].settle()
+            if self.is_open(turn):
+                await self._log(turn, (event,), outcome=outcome)
+            else:
+                self._ledgers.pop(turn.id, None)
+        finally:
+            self.leave(turn)
+
+    def leave(self, turn: Turn) -> None:
+        """Renew the turn's lease no more: if it has not ended, the reaper seals it. For whoever will not come back."""
+        known = self._ledgers.get(turn.id)
+        if known is not None:
+            known[1].is_left = True
 
     def is_open(self, turn: Turn) -> bool:
         """Whether the turn has recorded something in this process and has not ended."""
@@ -137,6 +163,7 @@ class EventLog:
         """
         _, ledger = self._ledgers.setdefault(turn.id, (turn, Ledger()))
         async with ledger.lock:
+            await ledger.settle()
             first = await self._stored_next(turn) if ledger.next is None else ledger.next
             ledger.next = None
             listed: list[Event] = [*events] if first else [_started(turn), *events]
@@ -153,14 +180,17 @@ class EventLog:
     async def _log(self, turn: Turn, events: Sequence[Event], *, outcome: str | None) -> tuple[Recorded, ...]:
         if not self._running:
             raise AuditUnavailable()
+        _, ledger = self._ledgers.setdefault(turn.id, (turn, Ledger()))
         async with self.numbering(turn, events) as numbered:
             entry = msgspec.structs.replace(numbered, outcome=outcome)
             try:
                 self._waiting.put_nowait(entry)
             except asyncio.QueueFull:
                 raise AuditUnavailable() from None
-            # A caller that is cancelled leaves; the rows are written all the same, and the ledger asks next time.
+            # A caller that is cancelled leaves; the rows are written all the same, and the next write waits for them.
+            ledger.in_flight = entry.written
             await asyncio.shield(entry.written)
+            ledger.in_flight = None
         if outcome is not None:
             self._ledgers.pop(turn.id, None)
         return entry.rows
@@ -246,21 +276,27 @@ class EventLog:
         else:
             _fail([entry], TurnEnded())
 
+    async def renew(self) -> None:
+        """Renew the leases of the turns that run here, and forget those that were left."""
+        for turn, ledger in [*self._ledgers.values()]:
+            if ledger.is_left:
+                del self._ledgers[turn.id]
+        turns = [turn for turn, _ in self._ledgers.values()]
+        if turns:
+            await self._connections.system.execute(
+                "UPDATE core.turn SET lease_until = now() + make_interval(secs => $3)"
+                " FROM unnest($1::uuid[], $2::uuid[]) AS x (t, u)"
+                " WHERE core.turn.tenant = x.t AND core.turn.turn = x.u AND core.turn.state = 'open'",
+                [turn.tenant for turn in turns],
+                [turn.id for turn in turns],
+                LEASE_SECONDS,
+            )
+
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            turns = [turn for turn, _ in self._ledgers.values()]
-            if not turns:
-                continue
             try:
-                await self._connections.system.execute(
-                    "UPDATE core.turn SET lease_until = now() + make_interval(secs => $3)"
-                    " FROM unnest($1::uuid[], $2::uuid[]) AS x (t, u)"
-                    " WHERE core.turn.tenant = x.t AND core.turn.turn = x.u AND core.turn.state = 'open'",
-                    [turn.tenant for turn in turns],
-                    [turn.id for turn in turns],
-                    LEASE_SECONDS,
-                )
+                await self.renew()
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 # Leases have a grace of several renewals; the next one tries again.
                 log.warning("eventlog.renew_failed", error=type(error).__name__)

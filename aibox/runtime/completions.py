@@ -90,7 +90,7 @@ class Completions:
             request = msgspec.json.decode(body, type=CompletionRequest)
         except msgspec.ValidationError as error:
             raise ValidationFailed(f"The request is not valid: {error}.") from None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadRequest("The body is not JSON.") from None
         if not request.messages:
             raise ValidationFailed("The request has no messages.")
@@ -128,6 +128,10 @@ class Completions:
             await self._log.log(turn, TurnFailed(code=error.code))
         await self._log.end(turn, outcome)
 
+    def leave(self, turn: Turn) -> None:
+        """The call is over; what could not be sealed is the reaper's."""
+        self._log.leave(turn)
+
     @property
     def router(self) -> ModelRouter:
         return self._router
@@ -155,6 +159,7 @@ class CompletionResponse:
             if not work.done():
                 work.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
+            self._completions.leave(self._turn)
 
     async def _work(self, send: Send) -> None:
         turn = self._turn
@@ -284,6 +289,8 @@ def _read(message: Raw) -> ReadMessage:
         return msgspec.json.decode(message, type=ReadMessage)
     except msgspec.ValidationError as error:
         raise ValidationFailed(f"A message is not valid: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("The body is not JSON.") from None
 
 
 def _texts(message: ReadMessage) -> list[str]:

@@ -56,6 +56,7 @@ class Feed:
         if self.is_closed:
             return
         if name == "token":
+            data = {**data, "text": data["text"].replace("\x00", "")}  # which no table takes
             self.shown += data["text"]
         self.events.append(StreamEvent(len(self.events) + 1, name, msgspec.json.encode(data)))
         news, self._news = self._news, asyncio.Event()
@@ -85,6 +86,11 @@ class Feed:
             except AIBoxError as error:
                 log.warning("feed.not_kept", run=str(self.turn.id), code=error.code)
                 await asyncio.sleep(1)
+            except Exception as error:
+                # The TaskGroup relies on it: the events of a run whose conversation was deleted belong nowhere, and
+                # what is wrong with one run must not stop the server.
+                log.warning("feed.given_up", run=str(self.turn.id), error=type(error).__name__)
+                return
 
     async def _write(self, db: Database, events: list[StreamEvent]) -> None:
         if not events:

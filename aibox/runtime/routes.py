@@ -39,8 +39,8 @@ async def chat_sync(
     request: Plain, turn: NamedDependency[Turn], data: JSONBody[ChatRequest], chat: NamedDependency[Chat]
 ) -> ChatResponse:
     """Ask, and get the whole answer with its receipt."""
-    request.scope["state"]["keeps_turn"] = True
     started = await chat.start(turn, _question(data))
+    request.scope["state"]["keeps_turn"] = True
     usage: dict[str, Any] | None = None
     pieces: list[str] = []
     async for event in await chat.events(turn, started.session_id, started.run_id):
@@ -75,8 +75,8 @@ async def chat_stream(
     identity: NamedDependency[Identity],
 ) -> ASGIApp:
     """Ask, and read the run's events as they come (spec.md §4). Leaving stops nothing."""
-    request.scope["state"]["keeps_turn"] = True
     started = await chat.start(turn, _question(data))
+    request.scope["state"]["keeps_turn"] = True
     events = await chat.events(turn, started.session_id, started.run_id)
     return EventStream(events, lambda: identity.recheck(turn), {"X-Aibox-Session-Id": str(started.session_id)})
 
@@ -181,6 +181,7 @@ class ConversationController(Controller):
         """The run's events above `Last-Event-ID` (or `after`), then the coming ones."""
         if last_event_id is not None and last_event_id.isdecimal():
             after = int(last_event_id[:9])
+        after = max(0, min(after, 999_999_999))
         events = await chat.events(turn, conversation_id, run_id, after=after)
         return EventStream(events, lambda: identity.recheck(turn))
 

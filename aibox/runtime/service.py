@@ -58,6 +58,8 @@ class Live(Struct):
     state: State
     task: asyncio.Task[None] | None = None
     is_cancelled: bool = False
+    is_ending: bool = False
+    """Whether its end is being stored: nothing may cancel it any more."""
 
 
 class ChatService:
@@ -78,14 +80,15 @@ class ChatService:
             yield
         finally:
             self._tasks = None
-            running = [live.task for live in self._live.values() if live.task is not None]
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            running = [live for live in self._live.values() if live.task is not None]
+            for live in running:
+                _cancel(live)
+            await asyncio.gather(*(live.task for live in running if live.task is not None), return_exceptions=True)
 
     async def start(self, turn: Turn, question: Question) -> Started:
         if self._tasks is None:
             raise ShuttingDown()
+        question = msgspec.structs.replace(question, text=question.text.replace("\x00", ""))  # which no table takes
         if not question.text.strip():
             raise ValidationFailed(fields=[{"field": "messages", "error": "The last message is empty."}])
         if len(question.text) > MAX_QUESTION:
@@ -124,8 +127,7 @@ class ChatService:
         if known.status not in ("queued", "running") or live is None or live.state.feed.is_closed:
             raise RunEnded()
         live.is_cancelled = True
-        if live.task is not None:
-            live.task.cancel()
+        _cancel(live)
 
     async def _store_question(self, turn: Turn, question: Question) -> State:
         """The conversation, both items and the run, in one Work with the event that takes the question on."""
@@ -175,6 +177,7 @@ class ChatService:
                 async with asyncio.timeout(self._parts.settings.turn_seconds):
                     for step in STEPS:
                         live.state = await step(self._parts, live.state)
+                live.is_ending = True
                 await self._finish(live, "sealed", live.state.finish_reason)
             except Blocked as blocked:
                 await self._block(live, blocked)
@@ -194,7 +197,11 @@ class ChatService:
             # Not even the failure could be stored; the reaper seals the turn as abandoned.
             log.error("run.not_stored", turn=str(turn.id), code=error.code)
             live.state.feed.emit("error", {"error": str(error), "code": error.code, "turn_id": str(turn.id)})
+        except Exception:
+            # The TaskGroup relies on it: one run that cannot even fail must not stop the server.
+            log.exception("run.not_failed", turn=str(turn.id))
         finally:
+            self._parts.log.leave(turn)
             if not live.state.feed.is_closed:
                 live.state.feed.emit(
                     "error", {"error": str(Internal()), "code": Internal.code, "turn_id": str(turn.id)}
@@ -218,6 +225,7 @@ class ChatService:
         )
 
     async def _block(self, live: Live, blocked: Blocked) -> None:
+        live.is_ending = True
         incoming = isinstance(blocked, InputBlocked)
         live.state.feed.emit(
             "blocked",
@@ -231,10 +239,12 @@ class ChatService:
         await self._finish(live, "denied", "blocked")
 
     async def _stop(self, live: Live) -> None:
+        live.is_ending = True
         await self._store(live, "cancelled", "cancelled")
         await self._finish(live, "sealed", "cancelled")
 
     async def _fail(self, live: Live, error: AIBoxError) -> None:
+        live.is_ending = True
         turn = live.state.turn
         await self._store(live, "failed", "error", code=error.code)
         await self._parts.log.log(turn, TurnFailed(code=error.code))
@@ -261,3 +271,9 @@ class ChatService:
             await feed.keep(self._parts.db)
         finally:
             self._live.pop(feed.turn.id, None)
+
+
+def _cancel(live: Live) -> None:
+    if live.task is not None and not live.is_ending:
+        live.is_ending = True
+        live.task.cancel()

@@ -23,7 +23,7 @@ async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason:
         await work.session.execute(
             update(ItemRow)
             .where(ItemRow.tenant == turn.tenant, ItemRow.id == state.item_id)
-            .values(content=state.feed.shown, model_content=state.answer)
+            .values(content=state.feed.shown, model_content=state.answer.replace("\x00", ""))
         )
         await work.session.execute(
             update(RunRow)

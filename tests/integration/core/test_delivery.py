@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
+
 from aibox.core.events import Recorded, TurnFailed
 from aibox.core.turn import system_turn
 from tests.conftest import Kernel
@@ -79,3 +81,26 @@ async def test_two_subscribers_hear_the_same_each_for_itself(kernel: Kernel) -> 
     assert two.heard == []
     await kernel.delivery.drain("two")
     assert two.heard == one.heard
+
+
+async def test_a_database_that_takes_no_connection_for_a_while_stops_no_delivery(kernel: Kernel) -> None:
+    listener = Listener()
+    kernel.bus.subscribe("test", listener.handle)
+    admin = await asyncpg.connect(kernel.urls.owner.replace("aibox_owner@", "postgres@"))
+    name = await admin.fetchval("SELECT current_database()")
+    async with kernel.delivery.run(kernel.tasks):
+        await asyncio.sleep(0.2)
+        await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+        for _ in range(30):
+            # Again and again, so that a listener is cut between any two of its messages too.
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+                name,
+            )
+            await asyncio.sleep(0.1)
+        await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+        await kernel.log.log(system_turn(), TurnFailed(code="x"))
+        async with asyncio.timeout(10):
+            while "turn_failed" not in [event.type for event in listener.heard]:
+                await asyncio.sleep(0.05)
+    await admin.close()

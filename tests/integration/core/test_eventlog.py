@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from aibox.core.errors import TurnEnded
+from aibox.core.errors import AuditUnavailable, StateUnavailable, TurnEnded
 from aibox.core.events import TurnFailed, canonical, record, text_artifact
 from aibox.core.turn import PLATFORM_TENANT, Turn, system_turn
 from tests.conftest import Kernel
@@ -187,3 +187,53 @@ async def test_a_query_without_a_tenant_sees_nothing(kernel: Kernel) -> None:
         assert await connection.fetchval("SELECT count(*) FROM core.event") == 2
     finally:
         await connection.close()
+
+
+async def test_an_event_whose_caller_left_while_it_was_written_is_followed_by_the_next(kernel: Kernel) -> None:
+    turn, unbegun = system_turn(), system_turn()
+    await kernel.log.log(turn, TurnFailed(code="1"))
+    lock = await asyncpg.connect(kernel.urls.owner)
+    async with lock.transaction():
+        await lock.execute("LOCK TABLE core.event IN EXCLUSIVE MODE")
+        left = [asyncio.create_task(kernel.log.log(one, TurnFailed(code="2"))) for one in (turn, unbegun)]
+        await asyncio.sleep(0.1)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        following = asyncio.create_task(kernel.log.log(turn, TurnFailed(code="3")))
+        ending = asyncio.create_task(kernel.log.end(unbegun, "abandoned"))
+        await asyncio.sleep(0.1)
+    await lock.close()
+    await asyncio.gather(following, ending)
+    assert await types(kernel, turn) == ["turn_started", "turn_failed", "turn_failed", "turn_failed"]
+    assert await types(kernel, unbegun) == ["turn_started", "turn_failed", "turn_sealed"]
+
+
+async def test_the_lease_of_a_turn_that_could_not_be_ended_runs_out(kernel: Kernel) -> None:
+    turn, running = system_turn(), system_turn()
+    for one in (turn, running):
+        await kernel.log.log(one, TurnFailed(code="x"))
+    admin = await asyncpg.connect(kernel.urls.owner.replace("aibox_owner@", "postgres@"))
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
+    )
+    with pytest.raises(AuditUnavailable):
+        await kernel.log.end(turn, "sealed")
+    await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+    await admin.execute("UPDATE core.turn SET lease_until = now()")
+    await admin.close()
+    await kernel.log.renew()
+    leased = await kernel.connections.system.fetch("SELECT turn FROM core.turn WHERE lease_until > now()")
+    assert [row["turn"] for row in leased] == [running.id]
+
+
+async def test_a_database_that_takes_no_connection_is_unavailable_and_no_bug(kernel: Kernel) -> None:
+    admin = await asyncpg.connect(kernel.urls.owner.replace("aibox_owner@", "postgres@"))
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    with pytest.raises(StateUnavailable):
+        async with kernel.db.read(system_turn()):
+            pass
+    await admin.close()
