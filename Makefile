@@ -91,7 +91,14 @@ web/src/api/schema.d.ts: $(BIN)/.runtime web/node_modules/.stamp $(wildcard aibo
 	@cd web && npm run --silent generate >/dev/null
 	@touch $@
 
-$(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)
+$(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts web/vite.verifier.config.ts $(shell find web/src web/public -type f 2>/dev/null)
 	@echo "· building the web app"
 	@cd web && npm run --silent build -- --logLevel warn
 	@touch $@
+
+# --- the audit's bars ---
+
+.PHONY: fuzz-receipts
+
+fuzz-receipts: $(BIN)/.dev web/node_modules/.stamp ## Show N=1000000 bent receipts to both verifiers: none accepted, no crash
+	@$(BIN)/python -m tests.vectors.fuzz

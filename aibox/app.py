@@ -16,6 +16,7 @@ from msgspec import Struct
 from aibox import __version__
 from aibox.audit.routes import ROUTES as AUDIT_ROUTES
 from aibox.audit.service import Audit
+from aibox.audit.trail import Trail
 from aibox.core.connections import Connections, Urls
 from aibox.core.db import Database
 from aibox.core.delivery import Delivery
@@ -43,11 +44,14 @@ from aibox.observability.routes import ROUTES as OBSERVABILITY_ROUTES
 from aibox.observability.service import ObservabilityService
 from aibox.router.assembly import Routing
 from aibox.router.catalogue import CatalogueService
+from aibox.router.dialects.spoken import DIALECTS
 from aibox.router.routes import ROUTES as ROUTER_ROUTES
 from aibox.router.service import RouterService
 from aibox.runtime.completions import Completions
 from aibox.runtime.conversations import ConversationStore
+from aibox.runtime.embeddings import Embeddings
 from aibox.runtime.handlers import subscribe as subscribe_runtime
+from aibox.runtime.jobs import StreamSweeper
 from aibox.runtime.routes import ROUTES as RUNTIME_ROUTES
 from aibox.runtime.service import ChatService
 from aibox.runtime.steps import Parts
@@ -76,6 +80,7 @@ class System(Struct, frozen=True, kw_only=True):
     http: Outgoing
     identity: IdentityService
     audit: Audit
+    trail: Trail
     observability: ObservabilityService
     routing: Routing
     catalogue: CatalogueService
@@ -84,7 +89,9 @@ class System(Struct, frozen=True, kw_only=True):
     memories: MemoryService
     conversations: ConversationStore
     chat: ChatService
+    sweeper: StreamSweeper
     completions: Completions
+    embeddings: Embeddings
 
     @contextlib.asynccontextmanager
     async def run(self, progress: Callable[[str], None] = lambda _: None) -> AsyncGenerator[None]:
@@ -106,6 +113,7 @@ class System(Struct, frozen=True, kw_only=True):
             progress("guardrail")
             await enter(self.memories.run(tasks))
             await enter(self.chat.run(tasks))
+            await enter(self.sweeper.run(tasks))
             yield
 
     @contextlib.asynccontextmanager
@@ -175,10 +183,12 @@ def build(settings: Settings) -> System:
         db,
         objects,
         rings["audit"],
+        keys,
         host=urlsplit(settings.base_url).hostname or "localhost",
         build=__version__,
         policy=f"{settings.guardrail.profile}@{__version__}",
     )
+    trail = Trail(db, log, keys, audit.copies, identity)
     observability = ObservabilityService(db=db, connections=connections)
     routing = Routing(
         settings.router,
@@ -220,6 +230,7 @@ def build(settings: Settings) -> System:
         http=http,
         identity=identity,
         audit=audit,
+        trail=trail,
         observability=observability,
         routing=routing,
         catalogue=routing.catalogue,
@@ -228,7 +239,9 @@ def build(settings: Settings) -> System:
         memories=memories,
         conversations=conversations,
         chat=ChatService(parts, audit, conversations),
-        completions=Completions(log, guardrail, router),
+        sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
+        completions=Completions(log, guardrail, router, DIALECTS),
+        embeddings=Embeddings(log, guardrail, router),
     )
 
 
@@ -249,6 +262,7 @@ def create_app(system: System) -> App:
         "connections": system.connections,
         "identity": system.identity,
         "receipts": system.audit,
+        "trail": system.trail,
         "observability": system.observability,
         "catalogue": system.catalogue,
         "model_router": system.router,
@@ -257,6 +271,7 @@ def create_app(system: System) -> App:
         "chat": system.chat,
         "conversations": system.conversations,
         "completions": system.completions,
+        "embeddings": system.embeddings,
     }
     litestar = Litestar(
         route_handlers=[

@@ -60,6 +60,10 @@ class Stub:
         self.headers: list[dict[str, str]] = []
         self.peers: set[object] = set()
         self.left = 0
+        self.frames: list[dict[str, Any]] | None = None
+        """When set, a stream is these frames."""
+        self.choices: list[dict[str, Any]] | None = None
+        """When set, a whole answer has these choices."""
         self.models: list[str] = list(MODELS)
         self._failures: dict[str, int] = {}
 
@@ -149,6 +153,8 @@ class Stub:
             "model": asked["model"],
             "choices": [] if model == "empty" else [{"index": 0, "message": message, "finish_reason": "stop"}],
         }
+        if self.choices is not None:
+            body["choices"] = self.choices
         if model != "usage-less":
             body["usage"] = USAGE
         return web.json_response(body)
@@ -199,6 +205,11 @@ class Stub:
             await send("[DONE]")
             return
         if model == "empty":
+            await send("[DONE]")
+            return
+        if self.frames is not None:
+            for frame in self.frames:
+                await send(json.dumps(frame))
             await send("[DONE]")
             return
         await send(chunk({"role": "assistant", "content": ""}))

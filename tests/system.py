@@ -23,7 +23,7 @@ from tests.installation import free_port
 from tests.stub_upstream import Stub, run_stub
 
 PASSWORD = "correct horse battery"
-QUICK = RouterSettings(local=False, connect_seconds=2.0, first_byte_seconds=2.0, idle_seconds=1.0, total_seconds=8.0)
+QUICK = RouterSettings(local=False, connect_seconds=2.0, first_byte_seconds=2.0, idle_seconds=1.0, total_seconds=5.0)
 
 
 class Served(Struct, frozen=True):

@@ -46,10 +46,14 @@ class HeadCopies:
             raise HeadRefused(self.refused[head.origin])
         if time.monotonic() - self._checked.get(head.origin, float("-inf")) < CHECK_SECONDS:
             return
+        await self.compare(head)
+        self._checked[head.origin] = time.monotonic()
+
+    async def compare(self, head: Log) -> None:
+        """Raise `HeadRefused` when the copy has a head the database lost or contradicts, now."""
         newest = await self._newest(head)
         if newest is not None:
             await self._compare(self._connections.system, head, newest[0])
-        self._checked[head.origin] = time.monotonic()
 
     async def copy_out(self, head: Log) -> None:
         """Copy every signed head that is not in the copy yet, and remember how far that went."""

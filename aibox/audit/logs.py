@@ -81,16 +81,10 @@ def columns(spans: Iterable[Span]) -> tuple[Sequence[int], Sequence[int]]:
     return [level for level, _ in wanted], [index for _, index in wanted]
 
 
-FIND = """
-SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE tenant = $1 AND year = $2
-"""
-FIND_AND_LOCK = """
-SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE tenant = $1 AND year = $2
-FOR UPDATE
-"""
-UNANCHORED = """
-SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log WHERE anchored < size
-"""
+SELECT_LOGS = "SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log"
+FIND = f"{SELECT_LOGS} WHERE tenant = $1 AND year = $2"
+FIND_AND_LOCK = f"{FIND} FOR UPDATE"
+UNANCHORED = f"{SELECT_LOGS} WHERE anchored < size"
 NODES = """
 SELECT n.level, n.idx, n.hash FROM audit.node n
 JOIN unnest($2::int[], $3::bigint[]) AS wanted (level, idx)

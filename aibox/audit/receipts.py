@@ -163,5 +163,14 @@ def bundle(
     )
 
 
+def tlog_proof(*, envelope: bytes, index: int, inclusion: Sequence[bytes], checkpoint: str) -> str:
+    """The envelope's place in the log, in the format of c2sp.org/tlog-proof.
+
+    The extra data is the envelope: its leaf hash is what the proof is about.
+    """
+    lines = ["c2sp.org/tlog-proof@v1", f"extra {_text(envelope)}", f"index {index}", *map(_text, inclusion)]
+    return "".join(f"{line}\n" for line in lines) + f"\n{checkpoint}"
+
+
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()

@@ -1,16 +1,40 @@
-"""HTTP of the audit: receipts with their proofs, the keys to pin, and the signed heads."""
+"""HTTP of the audit: receipts, their proofs, the keys to pin, signed heads, and the events for a tenant's auditors."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response import Stream
 
-from aibox.audit import AuditPolicy, Receipt, Receipts
+from aibox.audit import (
+    AuditPolicy,
+    AuditTrail,
+    Consistency,
+    Filter,
+    Format,
+    Receipt,
+    Receipts,
+    Replay,
+    Verification,
+)
+from aibox.audit.formats import MEDIA_TYPES
+from aibox.audit.schemas import ExternalBody, FoundEvents, Reported
+from aibox.core.errors import NotFound
 from aibox.core.turn import Turn
 
 SIGNED_IN = {"policy": "signed-in", "scope": "audit:read"}
+AUDITOR = {"policy": "admin.view_audit_log", "scope": "audit:read"}
+WRITER = {"policy": "signed-in", "scope": "admin"}
+
+# What a model or a stranger wrote must never run in this origin, whatever type it claims.
+INERT = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "sandbox; default-src 'none'",
+    "cache-control": "private, no-store",
+}
 
 
 @get("/v1/receipts/{turn_id:uuid}", opt=SIGNED_IN)
@@ -21,14 +45,24 @@ async def receipt(turn: NamedDependency[Turn], turn_id: FromPath[UUID], receipts
 
 @get("/v1/receipts/{turn_id:uuid}/proof", opt=SIGNED_IN, media_type=MediaType.JSON)
 async def proof(
-    turn: NamedDependency[Turn], turn_id: FromPath[UUID], receipts: NamedDependency[Receipts]
+    request: Request[Any, Any, Any],
+    turn: NamedDependency[Turn],
+    turn_id: FromPath[UUID],
+    receipts: NamedDependency[Receipts],
+    opened: Annotated[Literal["all", "none"], QueryParameter(name="open")] = "none",
 ) -> Response[bytes]:
-    """`receipt.json`, which verifies offline (docs/receipts.md); 409 `not_sealed` while the turn is open."""
-    return Response(
-        await receipts.proof(turn, turn_id),
-        media_type=MediaType.JSON,
-        headers={"content-disposition": f'attachment; filename="receipt-{turn_id}.json"', "cache-control": "private"},
-    )
+    """`receipt.json`, which verifies offline (docs/receipts.md); 409 `not_sealed` while the turn is open.
+
+    With `open=all` it shows its owner's contents too. `Accept: text/plain` gives a C2SP tlog-proof instead.
+    """
+    if request.accept.best_match([MediaType.JSON, MediaType.TEXT]) == MediaType.TEXT:
+        content, kind, name = await receipts.tlog_proof(turn, turn_id), MediaType.TEXT, f"{turn_id}.tlog-proof"
+        data = content.encode()
+    else:
+        data = await receipts.proof(turn, turn_id, opened=opened == "all")
+        kind, name = MediaType.JSON, f"receipt-{turn_id}.json"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private", "vary": "accept"}
+    return Response(data, media_type=kind, headers=headers)
 
 
 @get("/v1/audit/policy", opt=SIGNED_IN)
@@ -43,4 +77,112 @@ async def checkpoint(turn: NamedDependency[Turn], log_id: FromPath[str], receipt
     return await receipts.checkpoint(turn, log_id)
 
 
-ROUTES: list[Any] = [receipt, proof, policy, checkpoint]
+@get("/v1/audit/logs/{log_id:str}/consistency", opt=SIGNED_IN)
+async def consistency(
+    turn: NamedDependency[Turn],
+    log_id: FromPath[str],
+    receipts: NamedDependency[Receipts],
+    old: Annotated[int, QueryParameter(name="from")],
+    new: Annotated[int | None, QueryParameter(name="to")] = None,
+) -> Consistency:
+    """The proof that the log at one size is the beginning of the log at another, its newest when `to` is left out."""
+    return await receipts.consistency(turn, log_id, old=old, new=new)
+
+
+@get("/v1/audit/turns/{turn_id:uuid}/replay", opt=SIGNED_IN)
+async def replay(turn: NamedDependency[Turn], turn_id: FromPath[UUID], trail: NamedDependency[AuditTrail]) -> Replay:
+    """Every event of a turn in order, with what its artifacts hold."""
+    return await trail.replay(turn, turn_id)
+
+
+@get("/v1/audit/turns/{turn_id:uuid}/artifacts/{event_id:uuid}/{kind:str}", opt=SIGNED_IN)
+async def artifact(
+    turn: NamedDependency[Turn],
+    turn_id: FromPath[UUID],
+    event_id: FromPath[UUID],
+    kind: FromPath[str],
+    trail: NamedDependency[AuditTrail],
+) -> Response[bytes]:
+    """The bytes of one artifact: prompt, response, chunks, arguments, result or detail."""
+    content = await trail.content(turn, turn_id, event_id, kind)
+    headers = {**INERT, "content-disposition": f'attachment; filename="{kind}-{event_id}"'}
+    return Response(content.data, media_type=content.media_type, headers=headers)
+
+
+@post("/v1/audit", opt=WRITER)
+async def report(
+    turn: NamedDependency[Turn], trail: NamedDependency[AuditTrail], data: JSONBody[ExternalBody]
+) -> Reported:
+    """Record an act of another program, as type `external.<action>`."""
+    return Reported(event_id=await trail.report(turn, data.act), turn_id=turn.id)
+
+
+@get("/v1/admin/audit", opt=AUDITOR)
+async def find(
+    turn: NamedDependency[Turn],
+    trail: NamedDependency[AuditTrail],
+    tenant_id: FromQuery[UUID | None] = None,
+    user_id: FromQuery[UUID | None] = None,
+    action: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
+    offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
+) -> FoundEvents:
+    """The tenant's events, those of the newest turns first."""
+    _require_own(turn, tenant_id)
+    wanted = Filter(user_id=user_id, action=action, since=since, until=until)
+    found = await trail.find(turn, wanted, limit=limit, offset=offset)
+    return FoundEvents(events=list(found), limit=limit, offset=offset)
+
+
+@get("/v1/admin/audit/export", opt=AUDITOR)
+async def export(
+    turn: NamedDependency[Turn],
+    trail: NamedDependency[AuditTrail],
+    form: Annotated[Format, QueryParameter(name="format")] = "ndjson",
+    tenant_id: FromQuery[UUID | None] = None,
+    user_id: FromQuery[UUID | None] = None,
+    action: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
+) -> Stream:
+    """All of the tenant's events that fit, the oldest turn's first, as a file that is sent while it is read."""
+    _require_own(turn, tenant_id)
+    lines = await trail.export(turn, Filter(user_id=user_id, action=action, since=since, until=until), form)
+    suffix = "csv" if form == "csv" else "ndjson"
+    headers = {**INERT, "content-disposition": f'attachment; filename="audit-{turn.tenant}.{suffix}"'}
+    return Stream(lines, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+@get("/v1/admin/audit/verify", opt=AUDITOR)
+async def verify(
+    turn: NamedDependency[Turn],
+    trail: NamedDependency[AuditTrail],
+    tenant_id: FromQuery[UUID | None] = None,
+    limit: Annotated[int | None, QueryParameter(ge=1)] = None,
+) -> Verification:
+    """Compute the tenant's logs again from their rows, or only the `limit` newest entries."""
+    _require_own(turn, tenant_id)
+    return await trail.verify(turn, limit=limit)
+
+
+def _require_own(turn: Turn, tenant: UUID | None) -> None:
+    """Another tenant does not exist for this one."""
+    if tenant not in (None, turn.tenant):
+        raise NotFound()
+
+
+ROUTES: list[Any] = [
+    receipt,
+    proof,
+    policy,
+    checkpoint,
+    consistency,
+    replay,
+    artifact,
+    report,
+    find,
+    export,
+    verify,
+]

@@ -4,27 +4,40 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import TextClause, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from aibox.audit import AuditPolicy, NotSealed, PinnedLog, Receipt, Settings, logs, merkle, receipts
+from aibox.audit import (
+    AuditPolicy,
+    Consistency,
+    NotSealed,
+    NotYours,
+    PinnedLog,
+    Receipt,
+    Settings,
+    logs,
+    merkle,
+    receipts,
+)
 from aibox.audit.heads import HeadCopies, HeadRefused
-from aibox.audit.merkle import Coordinate, Span
+from aibox.audit.nodes import stored_nodes
 from aibox.audit.reaper import Reaper
+from aibox.audit.receipts import Opening
 from aibox.audit.sealer import Sealer
 from aibox.audit.signing import HeadKeys
+from aibox.audit.turns import Artifacts, Row, visible
+from aibox.audit.verifier.form import MAX_BYTES
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
-from aibox.core.errors import BootRefused, NotFound, StateUnavailable
+from aibox.core.errors import BootRefused, NotFound, StateUnavailable, TooLarge, ValidationFailed
 from aibox.core.keyring import Ring
+from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
 from aibox.stores import Objects
 
@@ -38,8 +51,6 @@ COPY_SECONDS = 1.0
 
 RETRY_SECONDS = 5.0
 
-Row = Mapping[str, Any]
-
 
 class Audit:
     """The implementation of `Receipts`. `host` begins the origins of new logs; `build` and `policy` enter envelopes."""
@@ -51,6 +62,7 @@ class Audit:
         db: Database,
         objects: Objects,
         ring: Ring,
+        keys: DataKeys,
         *,
         host: str,
         build: str,
@@ -58,6 +70,7 @@ class Audit:
     ) -> None:
         self._connections = connections
         self._db = db
+        self._artifacts = Artifacts(db, keys)
         host = settings.origin or host
         if not re.fullmatch(r"[!-*,-~]{1,200}", host):
             raise BootRefused(
@@ -80,14 +93,47 @@ class Audit:
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt:
         async with self._db.read(turn) as session:
-            return _summary(await _find(session, turn, turn_id))
+            return _summary(await visible(session, turn, turn_id))
 
-    async def proof(self, turn: Turn, turn_id: UUID) -> bytes:
+    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False) -> bytes:
         async with self._db.read(turn) as session:
-            row = await _find(session, turn, turn_id)
-            if row["idx"] is None:
-                raise NotSealed()
-            return await _bundle(session, row)
+            row = await _sealed(session, turn, turn_id)
+            if opened and row["principal"] != turn.principal.pseudonym:
+                raise NotYours()
+            events = await _events(session, row)
+        openings = await self._open(turn, turn_id, events) if opened else ()
+        async with self._db.read(turn) as session:
+            made = await _bundle(session, row, events, openings)
+        if len(made) > MAX_BYTES:
+            raise TooLarge("With its contents opened this receipt is larger than the 64 MiB that a verifier reads.")
+        return made
+
+    async def tlog_proof(self, turn: Turn, turn_id: UUID) -> str:
+        async with self._db.read(turn) as session:
+            row = await _sealed(session, turn, turn_id)
+            head = await _covering_head(session, row)
+            plan = merkle.inclusion_plan(row["idx"], head["size"])
+            nodes = await stored_nodes(session, row["origin"], plan)
+        return receipts.tlog_proof(
+            envelope=row["data"],
+            index=row["idx"],
+            inclusion=merkle.answer(plan, nodes),
+            checkpoint=head["note"],
+        )
+
+    async def _open(self, turn: Turn, turn_id: UUID, events: Sequence[bytes]) -> list[Opening]:
+        """Every artifact of the turn that was not erased."""
+        stated = [
+            (number, place, art)
+            for number, data in enumerate(events)
+            for place, art in enumerate(json.loads(data)["arts"])
+        ]
+        found = await self._artifacts.open(turn, turn_id, {art["c"] for _, _, art in stated})
+        return [
+            Opening(event=number, art=place, media_type=art["mt"], salt=found[art["c"]][0], data=found[art["c"]][1])
+            for number, place, art in stated
+            if art["c"] in found
+        ]
 
     async def wait_sealed(self, turn: Turn, turn_id: UUID, *, timeout: float) -> Receipt:
         clock = asyncio.get_running_loop()
@@ -123,6 +169,22 @@ class Audit:
             raise NotFound()
         return str(note)
 
+    async def consistency(self, turn: Turn, log_id: str, *, old: int, new: int | None = None) -> Consistency:
+        async with self._db.read(turn) as session:
+            row = (await session.execute(SIZE, {"id": log_id})).one_or_none()
+            if row is None:
+                raise NotFound()
+            origin, size = row
+            new = size if new is None else new
+            if not 0 < old <= new <= size:
+                raise ValidationFailed(
+                    fields=[{"field": "from", "error": f"It must be 0 < from <= to <= {size}, the log's size."}]
+                )
+            plan = merkle.consistency_plan(old, new)
+            nodes = await stored_nodes(session, origin, plan)
+        path = tuple(step.hex() for step in merkle.answer(plan, nodes))
+        return Consistency(log=origin, old=old, new=new, path=path)
+
     async def copy_heads_out(self) -> None:
         """Bring every log's signed heads into the external copy: their receipts are then `anchored`."""
         for head in await logs.unanchored(self._connections.system):
@@ -142,17 +204,6 @@ class Audit:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _find(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
-    """The turn with its entry, if the principal may see it: its own, or any with `view_audit_log`."""
-    row = (await session.execute(TURN, {"turn": turn_id})).mappings().one_or_none()
-    principal = turn.principal
-    if row is None or principal.kind == "anonymous":
-        raise NotFound()
-    if row["principal"] != principal.pseudonym and not principal.may("admin.view_audit_log"):
-        raise NotFound()
-    return dict(row)
-
-
 def _summary(row: Row) -> Receipt:
     if row["idx"] is None:
         return Receipt(turn_id=row["turn"], state="open", outcome=row["outcome"])
@@ -169,17 +220,33 @@ def _summary(row: Row) -> Receipt:
     )
 
 
-async def _bundle(session: AsyncSession, row: Row) -> bytes:
-    """receipt.json under the first head that covers the entry: the same bytes however often it is asked for."""
+async def _sealed(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
+    row = await visible(session, turn, turn_id)
+    if row["idx"] is None:
+        raise NotSealed()
+    return row
+
+
+async def _events(session: AsyncSession, row: Row) -> Sequence[bytes]:
+    count = json.loads(row["data"])["events"]
+    return (await session.execute(EVENTS, {"turn": row["turn"], "count": count})).scalars().all()
+
+
+async def _covering_head(session: AsyncSession, row: Row) -> RowMapping:
+    """The first head that covers the entry: so a turn has one receipt, however often it is asked for."""
+    where = {"origin": row["origin"], "idx": row["idx"]}
+    return (await session.execute(COVERING_HEAD, where)).mappings().one()
+
+
+async def _bundle(session: AsyncSession, row: Row, events: Sequence[bytes], openings: Collection[Opening]) -> bytes:
+    """receipt.json."""
     origin, index, key_index = row["origin"], row["idx"], row["key_idx"]
     where = {"origin": origin, "idx": index, "key": key_index}
-    head = (await session.execute(COVERING_HEAD, where)).mappings().one()
+    head = await _covering_head(session, row)
     key_leaf = await session.scalar(KEY_LEAF, where)
     between = (await session.execute(LEAVES_BETWEEN, where)).scalars().all()
     plans = merkle.inclusion_plan(index, head["size"]), merkle.inclusion_plan(key_index, head["size"])
-    nodes = await _nodes(session, origin, [*plans[0], *plans[1]])
-    count = json.loads(row["data"])["events"]
-    events = (await session.execute(EVENTS, {"turn": row["turn"], "count": count})).scalars().all()
+    nodes = await stored_nodes(session, origin, [*plans[0], *plans[1]])
     return receipts.bundle(
         envelope=row["data"],
         signature=row["signature"],
@@ -190,35 +257,19 @@ async def _bundle(session: AsyncSession, row: Row) -> bytes:
         inclusion=merkle.answer(plans[0], nodes),
         checkpoint=head["note"],
         vkeys=head["vkeys"],
+        openings=openings,
     )
 
 
-async def _nodes(session: AsyncSession, origin: str, spans: list[Span]) -> dict[Coordinate, bytes]:
-    levels, indices = logs.columns(spans)
-    rows = await session.execute(NODES, {"origin": origin, "levels": levels, "indices": indices})
-    return {(level, index): hashed for level, index, hashed in rows}
-
-
-TURN = text("""
-SELECT t.turn, t.principal, t.outcome, e.origin, e.idx, e.data, e.signature, e.key_idx, l.anchored
-FROM core.turn t
-LEFT JOIN audit.entry e ON e.tenant = t.tenant AND e.turn = t.turn
-LEFT JOIN audit.log l ON l.origin = e.origin
-WHERE t.turn = :turn
-""")
 COVERING_HEAD = text("""
 SELECT c.size, c.note, k.vkeys FROM audit.checkpoint c
 JOIN audit.verifier_key k ON k.origin = c.origin AND k.signer = c.signer
 WHERE c.origin = :origin AND c.size > :idx ORDER BY c.size LIMIT 1
 """)
+SIZE = text("SELECT origin, size FROM audit.log WHERE id = :id")
 KEY_LEAF = text("SELECT data FROM audit.entry WHERE origin = :origin AND idx = :key")
 LEAVES_BETWEEN = text("""
 SELECT hash FROM audit.node
 WHERE origin = :origin AND level = 0 AND idx > :key AND idx < :idx ORDER BY idx
 """)
-NODES: TextClause = text("""
-SELECT n.level, n.idx, n.hash FROM audit.node n
-JOIN unnest(:levels, :indices) AS wanted (level, idx)
-  ON n.origin = :origin AND n.level = wanted.level AND n.idx = wanted.idx
-""").bindparams(bindparam("levels", type_=ARRAY(INTEGER)), bindparam("indices", type_=ARRAY(BIGINT)))
 EVENTS = text("SELECT data FROM core.event WHERE turn = :turn AND seq < :count ORDER BY seq")

@@ -154,6 +154,16 @@ class BootRefused(Exception):
 
 
 OPENAI_SURFACE = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/routes")
+ANTHROPIC_SURFACE = ("/v1/messages",)
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 def revive(code: str, sentence: str) -> AIBoxError:
@@ -177,13 +187,16 @@ def error_body(error: AIBoxError, *, path: str, turn_id: str | None) -> dict[str
     """The body for `error` in the dialect that `path` speaks (architecture.md, "Errors").
 
     Everywhere `{"error": sentence, "code": code, "turn_id": id or null}`; on the OpenAI-compatible surface `error` is
-    OpenAI's object, with `code` and `turn_id` beside it.
+    OpenAI's object and on `/v1/messages` Anthropic's, with `code` and `turn_id` beside it.
     """
     body: dict[str, Any] = {"error": str(error), "code": error.code, "turn_id": turn_id, **error.details}
     if is_openai_surface(path):
         kind = "server_error" if error.status >= 500 else HTTPStatus(error.status).phrase.lower().replace(" ", "_")
         kind = "invalid_request_error" if error.status in (400, 404, 409, 422) else kind
         body["error"] = {"message": str(error), "type": kind, "code": error.code, "param": None}
+    if path.startswith(ANTHROPIC_SURFACE):
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+        body = {"type": "error", **body, "error": {"type": kind, "message": str(error)}}
     return body
 
 

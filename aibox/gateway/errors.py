@@ -38,6 +38,9 @@ _BY_STATUS: dict[int, type[AIBoxError]] = {
     413: TooLarge,
     415: UnsupportedMediaType,
 }
+NOT_STORABLE = ("22021", "22P05")
+"""What PostgreSQL says of a NUL in a text, and of one in JSON."""
+
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `([^`]*)`")
 
 
@@ -61,6 +64,8 @@ def database_error(request: AnyRequest, error: SQLAlchemyError) -> Response[byte
         isinstance(error, DBAPIError) and error.connection_invalidated
     ):
         return shown(request, StateUnavailable())
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in NOT_STORABLE:
+        return shown(request, ValidationFailed("The text holds a character that cannot be stored."))
     return unknown_error(request, error)
 
 

@@ -7,7 +7,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from aibox.core.errors import AIBoxError, AuditUnavailable, render
+from aibox.core.errors import AIBoxError, AuditUnavailable, TurnEnded, render
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import PLATFORM_TENANT, Principal, Turn, begin
 from aibox.identity import HeaderStripped, Identity, InvalidRequest, TenantMismatch, is_api
@@ -97,7 +97,7 @@ class TurnMiddleware:
         outcome = "failed" if status >= 500 else "denied" if status in (401, 403) else "sealed"
         try:
             await self._log.end(turn, outcome)
-        except AuditUnavailable:
+        except (AuditUnavailable, TurnEnded):
             # The answer is out. The lease runs out, and the reaper seals what was durable as abandoned.
             log.warning("turn.not_ended", turn=str(turn.id))
 

@@ -277,8 +277,11 @@ class MemoryService:
             turn = system_turn(found["tenant"])
             async with self._db.read(turn) as session:
                 row = await session.get(MemoryRow, (found["tenant"], found["id"]))
-            if row is not None:
-                await self._index_row(turn, row)
+            try:
+                if row is not None:
+                    await self._index_row(turn, row)
+            finally:
+                await self._log.end(turn, "sealed")
         return len(waiting)
 
     async def _system(self, statement: str, *arguments: object) -> None:

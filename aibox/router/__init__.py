@@ -1,6 +1,6 @@
 """Any model behind one face: providers, models and role aliases; streams, meters, and says how a provider failed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -17,10 +17,15 @@ __all__ = [
     "ROLES",
     "AddressRefused",
     "Answer",
+    "AnswerStream",
     "BackendRefused",
     "BackendUnavailable",
     "Catalogue",
     "Chunk",
+    "Dialect",
+    "Embedded",
+    "EmbeddingModels",
+    "Exchange",
     "Model",
     "ModelCall",
     "ModelInvoked",
@@ -28,6 +33,7 @@ __all__ = [
     "ModelRouter",
     "ModelStream",
     "ModelUnknown",
+    "NotTranslatable",
     "PriceSet",
     "Provider",
     "ProviderAdded",
@@ -114,6 +120,14 @@ class UpstreamRedirect(AIBoxError):
     sentence = "The provider redirects elsewhere; use the target as its base URL."
 
 
+class NotTranslatable(AIBoxError):
+    """A request asks for what Chat Completions cannot say, so no provider here could be asked it."""
+
+    status = 400
+    code = "not_translatable"
+    sentence = "The request asks for something that cannot be passed on to a model here."
+
+
 class ProviderProbeFailed(ValidationFailed):
     code = "provider_probe_failed"
     sentence = "The provider did not list its models; nothing was saved."
@@ -150,11 +164,13 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     `stream` and `stream_options` in it and passes the other members on byte for byte.
 
     `model` is an alias (`default`), a model id, or `provider/model`. `wants_usage`: the caller asked for usage chunks.
+    `max_tokens`: a limit that is not in `body`; the router writes it under the name that the provider knows.
     """
 
     model: str
     body: bytes
     wants_usage: bool = True
+    max_tokens: int | None = None
 
 
 class Chunk(Struct, frozen=True):
@@ -181,6 +197,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     model: str
     attempts: int
     cost_usd: str | None = None
+
+
+class Embedded(Struct, frozen=True, kw_only=True):
+    """Vectors of unit length, one for each text in order, and what they cost."""
+
+    vectors: list[list[float]]
+    usage: Usage
+    provider: str
+    model: str
+    attempts: int
 
 
 @runtime_checkable
@@ -247,6 +273,75 @@ class ModelRouter(Protocol):
 
     async def routes(self, turn: Turn) -> list[dict[str, Any]]:
         """The data of `GET /v1/routes`: each alias with the models it leads to."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingModels(Protocol):
+    """Makes vectors and says what they cost; `ModelRouter.embed` is the same for who wants the vectors alone."""
+
+    async def embedded(
+        self, turn: Turn, texts: Sequence[str], *, model: str = "embedding", dimensions: int | None = None
+    ) -> Embedded:
+        """Raises `ValidationFailed` when the model's vectors have another length than `dimensions`."""
+        ...
+
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        """As `ModelRouter.is_external`."""
+        ...
+
+
+class AnswerStream(Protocol):
+    """Writes one streamed answer in a dialect, as bytes of server-sent events."""
+
+    def push(self, data: bytes) -> bytes:
+        """The events that the payload of one Chat Completions chunk brings. Raises `BackendUnavailable`."""
+        ...
+
+    def close(self, usage: Usage | None) -> bytes:
+        """The events that end it; `usage` for a provider that told none."""
+        ...
+
+    def fail(self, body: Mapping[str, Any]) -> bytes:
+        """The events that end it with an error; `body` as `error_body` makes it for the dialect's path."""
+        ...
+
+
+class Exchange(Protocol):
+    """One request of a dialect as Chat Completions, and the way back for its answer."""
+
+    @property
+    def body(self) -> bytes:
+        """The Chat Completions request, without the limit of tokens when `max_tokens` has it."""
+        ...
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    @property
+    def omitted(self) -> tuple[str, ...]:
+        """What the request offered and no model here can use, such as a provider's own tools."""
+        ...
+
+    def whole(self, data: bytes, usage: Usage, *, id: str) -> bytes:
+        """The answer's body for a Chat Completions answer. Raises `BackendUnavailable` for what is none."""
+        ...
+
+    def stream(self, *, id: str) -> AnswerStream:
+        """A writer for one streamed answer; `id` names it, unique and of letters and digits."""
+        ...
+
+
+class Dialect(Protocol):
+    """A wire format that clients speak."""
+
+    @property
+    def path(self) -> str:
+        """The route that speaks it."""
+        ...
+
+    def read(self, body: bytes) -> Exchange:
+        """Read a request. Raises `BadRequest`, `ValidationFailed`, `NotTranslatable`."""
         ...
 
 

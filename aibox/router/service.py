@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from aibox.core.errors import AIBoxError
+from aibox.core.errors import AIBoxError, ValidationFailed
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Artifact
 from aibox.core.http import Broken
@@ -16,6 +16,7 @@ from aibox.router import (
     ROLES,
     Answer,
     BackendUnavailable,
+    Embedded,
     ModelCall,
     ModelStream,
     ModelUnknown,
@@ -25,7 +26,7 @@ from aibox.router import (
 )
 from aibox.router.catalogue import CatalogueService
 from aibox.router.dialects import chat, embeddings
-from aibox.router.embeddings import Embedder
+from aibox.router.embeddings import DIMENSION, Embedder
 from aibox.router.health import Health
 from aibox.router.invocation import Invocation, Settling
 from aibox.router.snapshot import Route
@@ -94,7 +95,7 @@ class RouterService:
             return stream
 
         def body(route: Route) -> bytes:
-            return chat.rewrite(call.body, model=route.model.id, stream=True)
+            return _request(call, route, stream=True)
 
         live = await self._try(turn, call.model, body, begin, stream=True)
         try:
@@ -131,16 +132,20 @@ class RouterService:
             )
 
         def body(route: Route) -> bytes:
-            return chat.rewrite(call.body, model=route.model.id, stream=False)
+            return _request(call, route, stream=False)
 
         return await self._try(turn, call.model, body, ask, stream=False)
 
     async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
         """See `ModelRouter.embed`."""
-        if not texts:
-            return []
+        return (await self.embedded(turn, texts, model=model)).vectors if texts else []
 
-        async def ask(invocation: Invocation) -> list[list[float]]:
+    async def embedded(
+        self, turn: Turn, texts: Sequence[str], *, model: str = "embedding", dimensions: int | None = None
+    ) -> Embedded:
+        """See `EmbeddingModels.embedded`."""
+
+        async def ask(invocation: Invocation) -> Embedded:
             if invocation.route.entry.provider.type == "local":
                 vectors, tokens = await self._embed_here(invocation, texts)
                 invocation.usage = Usage(input_tokens=tokens)
@@ -154,10 +159,20 @@ class RouterService:
                     counted = sum(chat.count_tokens(text) for text in texts)
                     invocation.usage = Usage(input_tokens=counted, estimated=True)
             await invocation.settle()
-            return vectors
+            _require_length(vectors, dimensions)
+            assert invocation.usage is not None
+            return Embedded(
+                vectors=vectors,
+                usage=invocation.usage,
+                provider=invocation.route.entry.provider.name,
+                model=invocation.route.model.id,
+                attempts=invocation.attempt,
+            )
 
         def body(route: Route) -> bytes:
-            return embeddings.request(texts, model=route.model.id)
+            if route.entry.provider.type == "local" and dimensions not in (None, DIMENSION):
+                raise _wrong_length(DIMENSION)
+            return embeddings.request(texts, model=route.model.id, dimensions=dimensions)
 
         return await self._try(turn, model, body, ask, stream=False, embeds=True)
 
@@ -304,11 +319,25 @@ class RouterService:
             raise FailedError(error, down=True) from None
 
 
+def _request(call: ModelCall, route: Route, *, stream: bool) -> bytes:
+    limit = {} if call.max_tokens is None else {chat.limit_member(route.entry.provider.base_url): call.max_tokens}
+    return chat.rewrite(call.body, model=route.model.id, stream=stream, more=limit)
+
+
 def _require_fit(route: Route, *, embeds: bool) -> None:
     if embeds and not route.can_embed:
         raise ModelUnknown(f"{route.name} makes no embeddings.")
     if not embeds and not route.can_chat:
         raise ModelUnknown(f"{route.name} makes embeddings; it cannot chat.")
+
+
+def _require_length(vectors: Sequence[Sequence[float]], dimensions: int | None) -> None:
+    if dimensions is not None and vectors and len(vectors[0]) != dimensions:
+        raise _wrong_length(len(vectors[0]))
+
+
+def _wrong_length(length: int) -> ValidationFailed:
+    return ValidationFailed(fields=[{"field": "dimensions", "error": f"The model's vectors have {length} numbers."}])
 
 
 async def _require_stream(invocation: Invocation, answer: Answering) -> None:

@@ -86,7 +86,7 @@ class Feed:
             except AIBoxError as error:
                 log.warning("feed.not_kept", run=str(self.turn.id), code=error.code)
                 await asyncio.sleep(1)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # The TaskGroup relies on it: the events of a run whose conversation was deleted belong nowhere, and
                 # what is wrong with one run must not stop the server.
                 log.warning("feed.given_up", run=str(self.turn.id), error=type(error).__name__)

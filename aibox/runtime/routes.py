@@ -1,4 +1,4 @@
-"""HTTP of the runtime: chat, sessions, conversations, and Chat Completions for other AI clients."""
+"""HTTP of the runtime: chat, sessions, conversations, and the dialects of other AI clients."""
 
 from datetime import UTC
 from typing import Annotated, Any
@@ -11,11 +11,12 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 from litestar.types import ASGIApp
 
 from aibox.audit import Receipt
-from aibox.core.errors import Internal, UnsupportedMediaType, ValidationFailed, revive
+from aibox.core.errors import Internal, ValidationFailed, revive
 from aibox.core.turn import Turn
 from aibox.identity import Identity
 from aibox.runtime import Chat, Conversation, Conversations, Question
 from aibox.runtime.completions import Completions
+from aibox.runtime.embeddings import Embeddings
 from aibox.runtime.schemas import (
     AnswerMessage,
     ChatRequest,
@@ -31,6 +32,7 @@ from aibox.runtime.schemas import (
 from aibox.runtime.sse import EventStream
 
 CHAT = {"policy": "chat", "scope": "chat"}
+MODELS = {"policy": "chat", "scope": "models"}
 Plain = Request[Any, Any, Any]
 
 
@@ -81,16 +83,37 @@ async def chat_stream(
     return EventStream(events, lambda: identity.recheck(turn), {"X-Aibox-Session-Id": str(started.session_id)})
 
 
-@post("/v1/chat/completions", opt={"policy": "chat", "scope": "models"}, status_code=200)
+@post("/v1/chat/completions", opt=MODELS, status_code=200)
 async def chat_completions(
     request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]
 ) -> ASGIApp:
     """OpenAI's Chat Completions: any client that speaks it, streaming and not."""
-    if not request.headers.get("content-type", "").lower().startswith("application/json"):
-        raise UnsupportedMediaType()
+    return completions.serve(turn, await _body(request), "chat_completions")
+
+
+@post("/v1/responses", opt=MODELS, status_code=200)
+async def responses(request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]) -> ASGIApp:
+    """OpenAI's Responses, streaming and not; nothing is stored, so each request brings its whole conversation."""
+    return completions.serve(turn, await _body(request), "responses")
+
+
+@post("/v1/messages", opt=MODELS, status_code=200)
+async def messages(request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]) -> ASGIApp:
+    """Anthropic's Messages, streaming and not."""
+    return completions.serve(turn, await _body(request), "messages")
+
+
+@post("/v1/embeddings", opt=MODELS, status_code=200)
+async def embed(request: Plain, turn: NamedDependency[Turn], embeddings: NamedDependency[Embeddings]) -> ASGIApp:
+    """OpenAI's embeddings: a vector for a text, or for each of a list."""
+    return embeddings.serve(turn, await _body(request))
+
+
+async def _body(request: Plain) -> bytes:
+    """The body of a call that ends its turn itself."""
     body = await request.body()
     request.scope["state"]["keeps_turn"] = True
-    return completions.serve(turn, body)
+    return body
 
 
 class SessionController(Controller):
@@ -218,4 +241,13 @@ def _view(conversation: Conversation) -> SessionView:
     )
 
 
-ROUTES: list[Any] = [chat_sync, chat_stream, chat_completions, SessionController, ConversationController]
+ROUTES: list[Any] = [
+    chat_sync,
+    chat_stream,
+    chat_completions,
+    responses,
+    messages,
+    embed,
+    SessionController,
+    ConversationController,
+]

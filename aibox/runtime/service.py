@@ -34,6 +34,7 @@ STEPS: tuple[Step, ...] = (prepare, guard_in, recall, ask, guard_out, resolve, r
 MAX_QUESTION = 200_000
 FOLLOW_SECONDS = 0.5
 STORE_TRIES = 6
+KEEP_LAST_SECONDS = 5.0
 
 
 class TimedOut(AIBoxError):
@@ -57,6 +58,7 @@ class Live(Struct):
 
     state: State
     task: asyncio.Task[None] | None = None
+    keeping: asyncio.Task[None] | None = None
     is_cancelled: bool = False
     is_ending: bool = False
     """Whether its end is being stored: nothing may cancel it any more."""
@@ -84,6 +86,16 @@ class ChatService:
             for live in running:
                 _cancel(live)
             await asyncio.gather(*(live.task for live in running if live.task is not None), return_exceptions=True)
+            await self._close_feeds()
+
+    async def _close_feeds(self) -> None:
+        """Let the last events be written; a database that is away may not keep the server from stopping."""
+        keeping = [live.keeping for live in self._live.values() if live.keeping is not None]
+        if keeping:
+            _, late = await asyncio.wait(keeping, timeout=KEEP_LAST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def start(self, turn: Turn, question: Question) -> Started:
         if self._tasks is None:
@@ -96,7 +108,7 @@ class ChatService:
         state = await self._store_question(turn, question)
         live = self._live[turn.id] = Live(state)
         live.task = self._tasks.create_task(self._run(live), name=f"run.{turn.id}")
-        self._tasks.create_task(self._keep(state.feed), name=f"feed.{turn.id}")
+        live.keeping = self._tasks.create_task(self._keep(state.feed), name=f"feed.{turn.id}")
         return Started(run_id=turn.id, session_id=state.session_id, item_id=state.item_id)
 
     async def events(self, turn: Turn, conversation: UUID, run: UUID, *, after: int = 0) -> AsyncIterator[StreamEvent]:
@@ -240,12 +252,20 @@ class ChatService:
 
     async def _stop(self, live: Live) -> None:
         live.is_ending = True
+        if live.state.is_stored:
+            await self._finish(live, "sealed", live.state.finish_reason)
+            return
         await self._store(live, "cancelled", "cancelled")
         await self._finish(live, "sealed", "cancelled")
 
     async def _fail(self, live: Live, error: AIBoxError) -> None:
         live.is_ending = True
         turn = live.state.turn
+        if live.state.is_stored:
+            # Only remembering failed: the answer stands.
+            log.warning("run.not_remembered", turn=str(turn.id), code=error.code)
+            await self._finish(live, "sealed", live.state.finish_reason)
+            return
         await self._store(live, "failed", "error", code=error.code)
         await self._parts.log.log(turn, TurnFailed(code=error.code))
         await self._parts.log.end(turn, "failed")

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from aibox.core.connections import LOST, Settings, Urls
 from aibox.core.errors import BootRefused
@@ -45,7 +46,7 @@ async def open_postgres(settings: Settings, data: Path) -> AsyncGenerator[Urls]:
             raise BootRefused("boot_database", "Set AIBOX_DATABASE_SYSTEM_URL beside AIBOX_DATABASE_URL.")
         try:
             await migrations.check(urls.app)
-        except LOST as error:
+        except (*LOST, asyncpg.PostgresError, DBAPIError) as error:
             raise BootRefused(
                 "boot_database", f"PostgreSQL cannot be reached ({error}); check AIBOX_DATABASE_URL."
             ) from None
@@ -123,7 +124,8 @@ class Embedded:
             try:
                 await self.start()
                 log.warning("postgres.restarted")
-            except (OSError, RuntimeError, AssertionError, BootRefused) as error:
+            except Exception as error:  # noqa: BLE001
+                # Whoever uses the database relies on the next try: the wheel raises what its programs make it raise.
                 log.error("postgres.restart_failed", error=str(error))
 
     async def stop(self) -> None:

@@ -17,13 +17,14 @@ def upgrade() -> None:
         CREATE TABLE audit.log (
             origin text PRIMARY KEY,
             tenant uuid NOT NULL,
-            id text NOT NULL UNIQUE,
+            id text NOT NULL,
             year integer NOT NULL,
             size bigint NOT NULL DEFAULT 0,
             link bytea NOT NULL,
             checkpoint text,
             anchored bigint NOT NULL DEFAULT 0,
             UNIQUE (tenant, year),
+            UNIQUE (tenant, id),
             CHECK (anchored <= size)
         )""")
     op.execute("CREATE INDEX ix_log_unanchored ON audit.log (origin) WHERE anchored < size")

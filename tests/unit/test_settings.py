@@ -44,8 +44,9 @@ def test_a_secret_may_be_read_from_a_file(tmp_path: Path) -> None:
         ({}, "[gateway]\nprot = 1\n"),
         ({}, "not toml"),
         ({"GUARDRAIL_PROFILE": "x"}, ""),
+        ({"AIBOX_DATABASE_POOL": "3"}, ""),  # the listeners would hold all of them
     ],
-    ids=["wrong kind", "unknown name", "no toml", "not a choice"],
+    ids=["wrong kind", "unknown name", "no toml", "not a choice", "too few connections"],
 )
 def test_a_wrong_setting_refuses_the_start(environ: dict[str, str], file: str, tmp_path: Path) -> None:
     path = tmp_path / "aibox.toml"

@@ -3,8 +3,9 @@
 Everything else passes as it is, byte for byte: members are kept as `msgspec.Raw` and never decoded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,8 +27,8 @@ class MalformedError(ValueError):
     """What a provider sent is not JSON of the shape that Chat Completions has."""
 
 
-def rewrite(body: bytes, *, model: str, stream: bool) -> bytes:
-    """`body` for the provider: `model` and `stream` set, and a stream asked for its usage.
+def rewrite(body: bytes, *, model: str, stream: bool, more: Mapping[str, int] | None = None) -> bytes:
+    """`body` for the provider: `model`, `stream` and `more` members set, and a stream asked for its usage.
 
     Raises `BadRequest` when `body` is not a JSON object with messages.
     """
@@ -36,6 +37,8 @@ def rewrite(body: bytes, *, model: str, stream: bool) -> bytes:
         raise BadRequest("The body has no member `messages`.")
     members["model"] = Raw(_encode(model))
     members["stream"] = _TRUE if stream else _FALSE
+    for name, value in (more or {}).items():
+        members[name] = Raw(_encode(value))
     if not stream:
         members.pop("stream_options", None)
         return _encode(members)
@@ -46,6 +49,15 @@ def rewrite(body: bytes, *, model: str, stream: bool) -> bytes:
     options["include_usage"] = _TRUE
     members["stream_options"] = Raw(_encode(options))
     return _encode(members)
+
+
+def limit_member(base_url: str) -> str:
+    """How the provider at `base_url` calls a limit of tokens.
+
+    OpenAI's newer models refuse `max_tokens`, and most other servers do not know what it is called there instead.
+    """
+    is_openai = (urlsplit(base_url).hostname or "").endswith(("api.openai.com", ".openai.azure.com"))
+    return "max_completion_tokens" if is_openai else "max_tokens"
 
 
 def _decode_members(text: bytes, complaint: str) -> dict[str, Raw]:
@@ -161,13 +173,13 @@ def _one(choice: _Choice, usage: Usage | None, number: int = 0) -> Seen:
     ends = choice.finish_reason is not None
     return Seen(
         choices=1,
-        text=_text(message.content) + (message.refusal or ""),
+        text=text_of(message.content) + (message.refusal or ""),
         finish_reason=choice.finish_reason,
         usage=usage,
         open=() if ends else (index,),
         finished=(index,) if ends else (),
         tools=tuple(_tools(index, message.tool_calls)) if message.tool_calls else (),
-        hidden=len(_text(message.reasoning_content) or _text(message.reasoning)),
+        hidden=len(text_of(message.reasoning_content) or text_of(message.reasoning)),
     )
 
 
@@ -191,15 +203,15 @@ def _usage(members: _UsageMembers | None) -> Usage | None:
     return Usage(input_tokens=members.prompt_tokens or 0, output_tokens=members.completion_tokens or 0)
 
 
-def _text(content: object) -> str:
+def text_of(content: object) -> str:
     """The text of a `content`: a string, or a list of parts with a member `text`."""
     match content:
         case str():
             return content
         case list():
-            return "".join(_text(part) for part in content)
+            return "".join(text_of(part) for part in content)
         case {"text": text}:
-            return _text(text)
+            return text_of(text)
         case _:
             return ""
 
@@ -262,7 +274,7 @@ def count_request_tokens(body: bytes) -> int:
     total = count_tokens(_as_json(request["tools"])) if request.get("tools") else 0
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            total += MESSAGE_TOKENS + count_tokens(_text(message.get("content")))
+            total += MESSAGE_TOKENS + count_tokens(text_of(message.get("content")))
             if message.get("tool_calls"):
                 total += count_tokens(_as_json(message["tool_calls"]))
     return total

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from aibox.observability import Usage
 from aibox.router.dialects.chat import MalformedError
+
+ROUNDING: Final = 1e-6
+"""How far from 1 the length of a unit vector may be whose numbers have single precision."""
 
 
 class _Item(Struct):
@@ -27,9 +31,10 @@ class _Body(Struct):
 _read = msgspec.json.Decoder(_Body).decode
 
 
-def request(texts: Sequence[str], *, model: str) -> bytes:
+def request(texts: Sequence[str], *, model: str, dimensions: int | None = None) -> bytes:
     """The body that asks `model` for one vector per text."""
-    return msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float"})
+    size = {} if dimensions is None else {"dimensions": dimensions}
+    return msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float", **size})
 
 
 def read(data: bytes, *, count: int) -> tuple[list[list[float]], Usage | None]:
@@ -52,8 +57,13 @@ def read(data: bytes, *, count: int) -> tuple[list[list[float]], Usage | None]:
 
 
 def unit(vector: Sequence[float]) -> list[float]:
-    """`vector` at length 1; the zero vector stays as it is. Raises `MalformedError` for infinities."""
+    """`vector` at length 1; one that has it, and the zero vector, stay as they are.
+
+    Raises `MalformedError` for infinities.
+    """
     length = math.sqrt(math.fsum(value * value for value in vector))
     if not math.isfinite(length):
         raise MalformedError("a vector that is not finite")
-    return [value / length for value in vector] if length else list(vector)
+    if not length or abs(length - 1) < ROUNDING:
+        return list(vector)
+    return [value / length for value in vector]

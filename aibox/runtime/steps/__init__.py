@@ -73,6 +73,8 @@ class State(Struct, frozen=True, kw_only=True):
     """Takes the answer in as it arrives; `guard_out` closes it, or the end of a run that was cut short."""
     answer: str = ""
     """The answer as a model may see it again."""
+    is_stored: bool = False
+    """Whether the answer is durable: whatever goes wrong after that, the turn was answered."""
     finish_reason: str = "stop"
     usage: Tokens | None = None
 

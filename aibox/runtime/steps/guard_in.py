@@ -26,7 +26,12 @@ async def guard_in(parts: Parts, state: State) -> State:
         # Until here the question stood in the log only, sealed: a secret in it never reaches a table.
         await work.session.execute(
             update(ItemRow)
-            .where(ItemRow.tenant == state.turn.tenant, ItemRow.run == state.turn.id, ItemRow.role == "user")
+            .where(
+                ItemRow.tenant == state.turn.tenant,
+                ItemRow.conversation == state.session_id,  # which has an index
+                ItemRow.run == state.turn.id,
+                ItemRow.role == "user",
+            )
             .values(
                 content=verdict.visible,
                 model_content="" if verdict.decision == "block" else verdict.content,

@@ -1,6 +1,7 @@
 """Step `resolve`: store the answer, and tell what it used."""
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import func, update
 
 from aibox.runtime import RunFinished, RunStatus
@@ -13,7 +14,7 @@ async def resolve(parts: Parts, state: State) -> State:
     await store(parts, state, status="completed", finish_reason=state.finish_reason)
     if state.usage is not None:
         state.feed.emit("usage", msgspec.to_builtins(state.usage))
-    return state
+    return replace(state, is_stored=True)
 
 
 async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:

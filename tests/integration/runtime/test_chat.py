@@ -4,8 +4,10 @@ import asyncio
 import json
 from typing import Any
 
+import asyncpg
 import httpx
 
+from aibox.core.connections import Urls
 from tests.installation import events
 from tests.system import Served
 
@@ -133,7 +135,7 @@ async def test_a_reader_that_leaves_stops_nothing_and_reads_the_run_again(one: S
     assert numbers == list(range(middle + 1, told[-1][2] + 1))
 
 
-async def test_the_events_of_a_run_are_read_from_the_table_when_it_lives_no_more(one: Served) -> None:
+async def test_the_events_of_a_run_are_read_from_the_table_for_a_day(one: Served, urls: Urls) -> None:
     told = await stream(one.client, question("What is the answer?"))
     done = told[-1][1]
     while one.system.chat._live:
@@ -141,7 +143,12 @@ async def test_the_events_of_a_run_are_read_from_the_table_when_it_lives_no_more
     path = f"/v1/conversations/{done['session_id']}/runs/{done['run_id']}/events"
     stored = (await one.client.get(path)).text.splitlines()
     assert list(events(stored)) == told
-    await one.system.connections.system.execute("DELETE FROM runtime.run_event")
+    await one.system.sweeper.sweep()
+    assert list(events((await one.client.get(path)).text.splitlines())) == told
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("UPDATE runtime.run_event SET at = now() - interval '25 hours'")
+    await owner.close()
+    await one.system.sweeper.sweep()
     expired = await one.client.get(path)
     assert (expired.status_code, expired.json()["code"]) == (410, "stream_expired")
 

@@ -1,11 +1,10 @@
-"""What comes at the wrong moment, or holds what cannot be stored: the run still ends, its turn is sealed, all goes on."""
+"""What comes at the wrong moment, or cannot be stored: the run still ends, its turn is sealed, and all goes on."""
 
 import asyncio
 import json
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from aibox.core.connections import Urls
@@ -17,8 +16,6 @@ NUL = "\x00"
 
 def question(text: str, **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}], **more}
-
-
 
 
 async def test_a_conversation_that_is_deleted_while_it_is_answered_stops_nothing_else(one: Served) -> None:
@@ -116,3 +113,34 @@ async def test_bytes_that_are_no_json_are_a_bad_request(one: Served, body: bytes
     answer = await one.client.post("/v1/chat/completions", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
     assert json.loads(answer.content)["error"]["message"]
+
+
+async def test_a_memory_that_is_indexed_later_leaves_no_open_turn(one: Served) -> None:
+    kept = await one.client.post("/v1/memory", json={"content": "I live in Berlin.", "memory_type": "user"})
+    assert kept.status_code == 201, kept.text
+    await one.system.connections.system.execute("UPDATE memory.memory SET is_indexed = false")
+    assert await one.system.memories.sweep() == 1
+    open_turns = await one.system.connections.system.fetchval("SELECT count(*) FROM core.turn WHERE state = 'open'")
+    embeddings = await one.system.connections.system.fetchval(
+        "SELECT count(*) FROM core.event e JOIN core.turn t USING (tenant, turn)"
+        " WHERE e.type = 'model_response' AND t.principal = 'system'"
+    )
+    assert (open_turns, embeddings) == (0, 1)
+
+
+async def test_a_character_that_no_table_takes_is_the_callers_mistake(one: Served) -> None:
+    refused = await one.client.post("/v1/sessions", json={"title": f"a{NUL}b"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    refused = await one.client.get("/v1/sessions", params={"q": NUL})
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+
+
+async def test_an_answer_stands_although_it_cannot_be_remembered(one: Served, urls: Urls) -> None:
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("ALTER TABLE memory.memory ADD CONSTRAINT nothing_goes_in CHECK (false) NOT VALID")
+    await owner.close()
+    answer = await one.client.post("/v1/chat", json=question("My favourite colour is teal."))
+    assert (answer.status_code, answer.json()["finish_reason"]) == (200, "stop")
+    assert await one.outcome(answer.json()["turn_id"]) == "sealed"
+    runs = (await one.client.get(f"/v1/conversations/{answer.json()['session_id']}/runs")).json()["runs"]
+    assert [run["status"] for run in runs] == ["completed"]

@@ -114,6 +114,21 @@ def test_the_providers_own_sentence_is_found(body: bytes, sentence: str) -> None
     assert chat.error_sentence(body) == sentence
 
 
+@pytest.mark.parametrize(
+    ("base_url", "member"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://ours.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("http://vllm:8000/v1", "max_tokens"),
+        ("https://openai.example.com/v1", "max_tokens"),
+    ],
+)
+def test_a_limit_of_tokens_has_the_name_that_the_provider_knows(base_url: str, member: str) -> None:
+    assert chat.limit_member(base_url) == member
+    body = chat.rewrite(b'{"messages":[]}', model="m", stream=False, more={member: 5})
+    assert msgspec.json.decode(body)[member] == 5
+
+
 def test_tokens_are_counted_about_right_when_nobody_says() -> None:
     assert chat.count_tokens("") == 0
     assert chat.count_tokens("What is the capital of France?") == 8
@@ -147,6 +162,11 @@ def test_real_vllm_answers_are_read_as_they_are() -> None:
 def test_vectors_come_in_the_order_of_the_texts_at_unit_length() -> None:
     data = b'{"data":[{"index":1,"embedding":[0,2]},{"index":0,"embedding":[3,4]}],"usage":{"prompt_tokens":5}}'
     assert embeddings.read(data, count=2) == ([[0.6, 0.8], [0.0, 1.0]], Usage(input_tokens=5))
+
+
+def test_a_vector_that_has_unit_length_keeps_its_numbers() -> None:
+    vector = [0.6000001, 0.8]
+    assert embeddings.unit(vector) == vector
 
 
 @pytest.mark.parametrize(

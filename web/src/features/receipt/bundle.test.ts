@@ -58,3 +58,10 @@ test("a verifier key is taken apart from its end, for names may hold a plus", ()
   });
   expect(readKey("h+0a1b2c3d+BgID").algorithm).toBe("ML-DSA-44");
 });
+
+test("a receipt nested too deeply to be shown is left to the verifier", () => {
+  const body = "[".repeat(200_000) + "]".repeat(200_000);
+  const event = `{"type":"x","body":${body}}`;
+  const receipt = `{"envelope":${JSON.stringify('{"log":"h"}')},"events":[{"event":${JSON.stringify(event)}}],"vkeys":[]}`;
+  expect(() => readBundle(new TextEncoder().encode(receipt))).not.toThrow();
+});

@@ -1,0 +1,64 @@
+"""Which turns a principal may look into, and what the turns' artifacts hold."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from aibox.core.db import Database
+from aibox.core.errors import NotFound
+from aibox.core.keyring import DataKey
+from aibox.core.keys import DataKeys
+from aibox.core.turn import Turn
+
+SALT = 32
+
+Row = Mapping[str, Any]
+
+
+async def visible(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
+    """The turn with its entry, if the principal may see it: its own, or any with `view_audit_log`; else NotFound."""
+    row = (await session.execute(TURN, {"turn": turn_id})).mappings().one_or_none()
+    principal = turn.principal
+    if row is None or principal.kind == "anonymous":
+        raise NotFound()
+    if row["principal"] != principal.pseudonym and not principal.may("admin.view_audit_log"):
+        raise NotFound()
+    return dict(row)
+
+
+class Artifacts:
+    """Opens sealed artifacts."""
+
+    def __init__(self, db: Database, keys: DataKeys) -> None:
+        self._db = db
+        self._keys = keys
+
+    async def open(self, turn: Turn, turn_id: UUID, commitments: Collection[str]) -> dict[str, tuple[bytes, bytes]]:
+        """Salt and data by commitment; what was erased is missing. The caller has asked `visible`."""
+        async with self._db.read(turn) as session:
+            rows = (await session.execute(ARTIFACTS, {"turn": turn_id, "wanted": sorted(commitments)})).all()
+        keys: dict[str, DataKey | None] = {}
+        found = {}
+        for commitment, kid, sealed in rows:
+            if kid not in keys:
+                keys[kid] = await self._keys.named(turn.tenant, kid)
+            if (key := keys[kid]) is not None:
+                plain = key.open_bytes(sealed, owner=commitment, field="artifact")
+                found[commitment] = plain[:SALT], plain[SALT:]
+        return found
+
+
+TURN = text("""
+SELECT t.turn, t.principal, t.outcome, t.started_us, e.origin, e.idx, e.data, e.signature, e.key_idx, l.anchored
+FROM core.turn t
+LEFT JOIN audit.entry e ON e.tenant = t.tenant AND e.turn = t.turn
+LEFT JOIN audit.log l ON l.origin = e.origin
+WHERE t.turn = :turn
+""")
+ARTIFACTS = text("""
+SELECT commitment, kid, sealed FROM core.artifact WHERE turn = :turn AND commitment = ANY (:wanted)
+""").bindparams(bindparam("wanted", type_=ARRAY(TEXT)))

@@ -1,0 +1,109 @@
+"""One call of another AI client as an ASGI application, whatever it speaks: its work, its errors, its turn's end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+from litestar.types import Receive, Scope, Send
+
+from aibox.core.errors import AIBoxError, Internal, error_body, render
+from aibox.core.eventlog import EventLog
+from aibox.core.events import TurnFailed
+from aibox.core.turn import Turn
+from aibox.guardrail import Blocked
+from aibox.router import Answer, AnswerStream, Embedded, ModelStream
+
+log = structlog.get_logger("aibox.runtime.calls")
+
+
+class Reply:
+    """What goes back to the client. `stream` writes an error that comes after the answer began."""
+
+    def __init__(self, send: Send) -> None:
+        self.is_started = False
+        self.stream: AnswerStream | None = None
+        self._send = send
+
+    async def start(self, headers: list[tuple[bytes, bytes]], *, status: int = 200) -> None:
+        self.is_started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def push(self, data: bytes) -> None:
+        if data:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+class CallResponse:
+    """Works in a task of its own, which ends when the client leaves. `work` does it, and seals before the last byte."""
+
+    def __init__(self, events: EventLog, turn: Turn, path: str, work: Callable[[Reply], Awaitable[None]]) -> None:
+        self._events = events
+        self._turn = turn
+        self._path = path
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        work = asyncio.create_task(self._serve(Reply(send)), name=f"call.{self._turn.id}")
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+            self._events.leave(self._turn)  # what could not be sealed is the reaper's
+
+    async def _serve(self, reply: Reply) -> None:
+        try:
+            await self._work(reply)
+        except asyncio.CancelledError:
+            # The client left. The router has closed the provider's call and billed what was used.
+            await asyncio.shield(self._events.end(self._turn, "abandoned"))
+            raise
+        except Blocked as blocked:
+            await self._refuse(reply, blocked, "denied")
+        except AIBoxError as error:
+            await self._refuse(reply, error, "failed")
+        except Exception:
+            log.exception("call.failed", turn=str(self._turn.id))
+            await self._refuse(reply, Internal(), "failed")
+
+    async def _refuse(self, reply: Reply, error: AIBoxError, outcome: str) -> None:
+        turn_id = str(self._turn.id)
+        try:
+            if self._events.is_open(self._turn):
+                await self._events.log(self._turn, TurnFailed(code=error.code))
+            await self._events.end(self._turn, outcome)
+        except AIBoxError as failure:
+            log.error("call.not_sealed", turn=turn_id, code=failure.code)  # the reaper seals it
+        if reply.is_started:
+            body = error_body(error, path=self._path, turn_id=turn_id)
+            await reply.end(reply.stream.fail(body) if reply.stream is not None else msgspec.json.encode(body))
+            return
+        status, headers, rendered = render(error, path=self._path, turn_id=turn_id)
+        await reply.start([(k.encode(), v.encode()) for k, v in headers.items()], status=status)
+        await reply.end(rendered)
+
+
+def headers_of(
+    answer: Answer | ModelStream | Embedded, media_type: str = "application/json", *, omitted: tuple[str, ...] = ()
+) -> list[tuple[bytes, bytes]]:
+    """The headers of a good answer: who gave it, and what of the request was left out."""
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-aibox-provider", answer.provider.encode()),
+        (b"x-aibox-model", answer.model.encode()),
+        (b"x-aibox-attempts", str(answer.attempts).encode()),
+    ]
+    return [*headers, (b"x-aibox-omitted", ", ".join(omitted).encode())] if omitted else headers
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

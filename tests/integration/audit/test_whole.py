@@ -1,0 +1,84 @@
+"""The audit's routes in a served System: a chat that is replayed, opened, found and exported, and who may do so."""
+
+import base64
+import json
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from aibox.audit import verifier
+from aibox.core.connections import Urls
+from tests.system import Served, served
+
+QUESTION = {"messages": [{"role": "user", "content": "What is the answer?"}]}
+
+
+@pytest.fixture
+async def one(urls: Urls, scratch: Path) -> AsyncGenerator[Served]:
+    async with served(urls, Path(tempfile.mkdtemp(dir=scratch))) as running:
+        yield running
+
+
+async def test_a_chat_is_replayed_with_its_question_and_its_answer(one: Served) -> None:
+    turn_id = (await one.client.post("/v1/chat", json=QUESTION)).json()["turn_id"]
+
+    events = (await one.client.get(f"/v1/audit/turns/{turn_id}/replay")).json()["events"]
+
+    shown = {event["type"]: (event["event_id"], event["artifacts"]) for event in events if event["artifacts"]}
+    assert [(art["kind"], art["text"]) for art in shown["question.asked"][1]] == [("prompt", "What is the answer?")]
+    event_id, (answer,) = shown["model_response"]
+    assert "The answer is forty-two." in answer["text"]
+    raw = await one.client.get(f"/v1/audit/turns/{turn_id}/artifacts/{event_id}/response")
+    assert raw.text == answer["text"]
+
+
+async def test_the_receipt_of_a_chat_opens_for_its_owner_and_verifies(one: Served) -> None:
+    turn_id = (await one.client.post("/v1/chat", json=QUESTION)).json()["turn_id"]
+    assert await one.outcome(turn_id) == "sealed"
+
+    opened = await one.client.get(f"/v1/receipts/{turn_id}/proof?open=all")
+    policy = await one.client.get("/v1/audit/policy")
+
+    assert verifier.verify(opened.content, policy.content).ok
+    contents = [base64.b64decode(opening["data"]) for opening in opened.json()["openings"]]
+    assert b"What is the answer?" in contents
+
+
+async def test_an_owner_finds_exports_and_verifies_what_happened(one: Served) -> None:
+    turn_id = (await one.client.post("/v1/chat", json=QUESTION)).json()["turn_id"]
+    await one.outcome(turn_id)
+
+    found = (await one.client.get("/v1/admin/audit?action=question.*")).json()["events"]
+    exported = await one.client.get("/v1/admin/audit/export?action=question.*")
+    checked = (await one.client.get("/v1/admin/audit/verify")).json()
+
+    assert [event["turn_id"] for event in found] == [turn_id]
+    assert [json.loads(line) for line in exported.text.splitlines()] == found
+    assert checked["ok"], checked
+    assert checked["checked"] > 1
+    trace = await one.events(exported.headers["x-aibox-turn-id"])
+    assert [event["type"] for event in trace[:2]] == ["turn_started", "audit.exported"]
+    assert trace[1]["body"] == {"filters": {"action": "question.*"}, "format": "ndjson"}
+
+
+async def test_a_member_sees_no_turn_of_another_and_no_log_of_all(one: Served) -> None:
+    turn_id = (await one.client.post("/v1/chat", json=QUESTION)).json()["turn_id"]
+    async with await one.member("bob@example.com", "audit:read") as bob:
+        for path in (f"/v1/audit/turns/{turn_id}/replay", f"/v1/receipts/{turn_id}/proof?open=all"):
+            assert (await bob.get(path)).status_code == 404
+        for path in ("", "/export", "/verify"):
+            assert (await bob.get(f"/v1/admin/audit{path}")).status_code == 403
+        assert (await bob.post("/v1/audit", json={"action": "x"})).json()["code"] == "insufficient_scope"
+
+
+async def test_an_act_of_another_program_has_a_receipt_of_its_own(one: Served) -> None:
+    body = {"action": "invoice.paid", "resource_type": "invoice", "resource_id": "4711", "result": "ok"}
+    reported = await one.client.post("/v1/audit", json=body)
+
+    assert reported.status_code == 201
+    assert await one.outcome(reported.json()["turn_id"]) == "sealed"
+    refused = await one.client.post("/v1/audit", json={**body, "action": "Not a name"})
+    unknown = await one.client.post("/v1/audit", json={**body, "tenant": "x"})
+    assert (refused.status_code, unknown.json()["code"]) == (422, "unknown_field")
