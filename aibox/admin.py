@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = BootRefused.exit_code
     except ValidationFailed as error:
         reasons = "; ".join(f"{field['field']}: {field['error']}" for field in error.fields)
-        print(f"aibox-admin: {error} {reasons} ({error.code})", file=sys.stderr)
+        print(f"aibox-admin: {error}{f' {reasons}' if reasons else ''} ({error.code})", file=sys.stderr)
         code = 1
     except AIBoxError as error:
         print(f"aibox-admin: {error} ({error.code})", file=sys.stderr)

@@ -108,14 +108,15 @@ class Installation:
 
     def admin(self, *arguments: str, stdin: str = "") -> str:
         """Run `aibox-admin`; what it prints."""
-        return self._run("aibox-admin", arguments, stdin)
+        return _printed(self.run("aibox-admin", *arguments, stdin=stdin))
 
     def aibox(self, *arguments: str) -> str:
         """Run `aibox`; what it prints."""
-        return self._run("aibox", arguments, "")
+        return _printed(self.run("aibox", *arguments))
 
-    def _run(self, program: str, arguments: tuple[str, ...], stdin: str) -> str:
-        done = subprocess.run(
+    def run(self, program: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program of ours to its end, whatever that is."""
+        return subprocess.run(
             [BIN / program, *arguments],
             env=self.environment,
             input=stdin,
@@ -124,8 +125,6 @@ class Installation:
             timeout=90,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def create_owner(self) -> None:
         """Use the setup link, as an API client does."""
@@ -141,6 +140,11 @@ class Installation:
     def client(self, key: str, **options: Any) -> httpx.Client:
         """An HTTP client that sends the key."""
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120, **options)
+
+
+def _printed(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def free_port() -> int:
