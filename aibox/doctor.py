@@ -18,9 +18,11 @@ from aibox.core.connections import LOST
 from aibox.core.errors import AIBoxError, BootRefused
 from aibox.core.turn import Turn, system_turn
 from aibox.gateway.static import FOLDER
+from aibox.router.local import has_avx2
 from aibox.settings import Settings
 from aibox.stores import migrations
 
+CPUINFO = Path("/proc/cpuinfo")
 LEAST_FREE = 1_000_000_000
 """Bytes on disk below which a start is refused: PostgreSQL must never run into a full disk."""
 
@@ -33,11 +35,11 @@ class Finding(Struct, frozen=True):
     detail: str
 
 
-def preflight(settings: Settings) -> Iterator[BootRefused]:
+def preflight(settings: Settings, cpuinfo: Path = CPUINFO) -> Iterator[BootRefused]:
     """What would make the start fail, each in one sentence that says what is missing."""
     if (taken := _port_taken(settings)) is not None:
         yield BootRefused("boot_port", taken)
-    if settings.router.local and not settings.router.local_model and (lack := _local_model_lacks()):
+    if settings.router.local and not settings.router.local_model and (lack := _local_model_lacks(cpuinfo)):
         yield BootRefused("boot_local_model", f"{lack} Or set AIBOX_ROUTER_LOCAL=false and add a provider.")
     if (free := _free(settings.data_path)) < LEAST_FREE:
         yield BootRefused("boot_disk", f"Only {free // 1_000_000} MB are free for {settings.data_path}; make room.")
@@ -162,10 +164,9 @@ def _port_taken(settings: Settings) -> str | None:
     return None
 
 
-def _local_model_lacks() -> str | None:
+def _local_model_lacks(cpuinfo: Path = CPUINFO) -> str | None:
     """What keeps the local model from running here, in one sentence."""
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    if platform.machine() != "x86_64" or " avx2" not in flags:
+    if platform.machine() != "x86_64" or not has_avx2(cpuinfo):
         return "This CPU has no AVX2, which the local model needs."
     if ctypes.util.find_library("gomp") is None:
         return "The system library libgomp1 is missing: on Debian run `apt-get install libgomp1`."

@@ -67,6 +67,10 @@ class Stub:
         self.models: list[str] = list(MODELS)
         self._failures: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """As if new, at the same address and with the same key."""
+        vars(self).update(vars(Stub(key=self.key)), base_url=self.base_url)
+
     def app(self) -> web.Application:
         """The stub as an aiohttp application."""
         app = web.Application(client_max_size=64 * 1024 * 1024)

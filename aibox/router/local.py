@@ -141,7 +141,7 @@ class LocalModel:
         """The file to serve, checked: call it in a thread. Raises `FileUnusable` for whatever is missing."""
         if find_spec("xllamacpp") is None:
             raise FileUnusable("the package xllamacpp is not installed; there is one for x86-64 only")
-        if platform.machine() in ("x86_64", "AMD64") and not _has_avx2():
+        if platform.machine() in ("x86_64", "AMD64") and not has_avx2():
             raise FileUnusable("this CPU has no AVX2, which the local model needs; add another provider instead")
         if not self.is_demonstration:
             path = Path(self._settings.local_model).expanduser()
@@ -278,9 +278,10 @@ def _threads() -> int:
     return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) - 1))
 
 
-def _has_avx2() -> bool:
+def has_avx2(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has what llama.cpp's wheel was built for; True where nobody can tell."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = cpuinfo.read_text()
     except OSError:  # not Linux: let the child find out
         return True
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")

@@ -17,8 +17,14 @@ async def one(urls: Urls, scratch: Path) -> AsyncGenerator[Served]:
         yield running
 
 
+@pytest.fixture
+def shared(module_server: Served) -> Served:
+    """For tests that change nothing another test of the module could see, but for what the stub saw and was told."""
+    module_server.stub.forget()
+    return module_server
+
+
 @pytest.fixture(scope="module")
-async def shared(cluster: Urls, scratch: Path) -> AsyncGenerator[Served]:
-    """For tests that change nothing another test of the module could see."""
+async def module_server(cluster: Urls, scratch: Path) -> AsyncGenerator[Served]:
     async with new_database(cluster) as urls, served(urls, Path(tempfile.mkdtemp(dir=scratch))) as running:
         yield running

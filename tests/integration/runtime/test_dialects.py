@@ -19,6 +19,12 @@ PARAMETERS = {"type": "object", "properties": {"at": {"type": "string"}}, "requi
 
 
 @pytest.fixture
+def one(shared: Served) -> Served:
+    """A server for the whole module: these tests change nothing in it."""
+    return shared
+
+
+@pytest.fixture
 async def gpt(one: Served) -> AsyncGenerator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(base_url=f"{one.url}/v1", api_key=one.key, max_retries=0) as client:
         yield client

@@ -104,7 +104,6 @@ async def test_a_role_without_a_model_says_so(one: Served) -> None:
 async def test_a_body_that_is_no_request_is_refused_with_its_code(
     shared: Served, path: str, body: str, status: int, code: str | None
 ) -> None:
-    shared.stub.requests.clear()
     answer = await shared.client.post(path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     if code is not None:

@@ -12,6 +12,12 @@ TAIL = " and then it goes on for a while, long enough to be held back, until it 
 MAIL = "bob@example.com"
 
 
+@pytest.fixture
+def one(shared: Served) -> Served:
+    """A server for the whole module: these tests change nothing in it."""
+    return shared
+
+
 def completion(text: str = "What is the answer?", **more: Any) -> dict[str, Any]:
     return {"model": "ok", "messages": [{"role": "user", "content": text}], **more}
 
