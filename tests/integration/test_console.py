@@ -91,14 +91,19 @@ def console(one: Installation) -> Console:
 
 
 @pytest.fixture(scope="module")
-def owner(one: Installation) -> Generator[httpx.Client]:
+def owner(one: Installation, console: Console) -> Generator[httpx.Client]:
     """The owner's client of the running server."""
-    with one.client(one.key("chat", "models", "admin")) as client:
+    with one.client(new_key(console, "chat", "models", "admin")) as client:
         yield client
 
 
 def sign_in(one: Installation, email: str, password: str) -> httpx.Response:
     return httpx.post(f"{one.url}/v1/auth/login", json={"username": email, "password": password})
+
+
+def new_key(console: Console, *scopes: str) -> str:
+    options = [option for scope in scopes for option in ("--scope", scope)]
+    return console("keys", "add", OWNER["email"], "--name", "test", *options).strip()
 
 
 def providers(owner: httpx.Client) -> set[str]:
@@ -137,7 +142,7 @@ def test_the_last_owner_stays_and_no_second_setup_link_is_made(console: Console)
 
 
 def test_a_new_key_works_at_once_and_a_revoked_one_no_more(one: Installation, console: Console) -> None:
-    key = one.key("models")
+    key = new_key(console, "models")
     with one.client(key) as client:
         assert client.get("/v1/models").status_code == 200
         assert client.post("/v1/chat", json=QUESTION).json()["code"] == "insufficient_scope"
@@ -203,18 +208,20 @@ def test_doctor_prints_every_setting_with_its_source_and_no_secret(
     assert set(states.values()) == {"ok"}, printed
 
 
+def test_the_installed_program_is_that_console(one: Installation) -> None:
+    assert one.admin("users", "list").startswith(f"{OWNER['email']}\t{OWNER['name']}\towner\tactive\n")
+
+
 def test_migrate_beside_a_running_server_finds_nothing_to_do(one: Installation, owner: httpx.Client) -> None:
     assert one.aibox("migrate") == "The database is at this version.\n"
     assert owner.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("command", [("aibox", "dance"), ("aibox-admin", "users", "add", BOB)])
-def test_a_command_that_is_not_understood_ends_with_2_and_its_usage(
-    one: Installation, command: tuple[str, ...]
-) -> None:
-    done = one.run(*command)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: ")
+@pytest.mark.parametrize("arguments", [["dance"], ["users", "add", BOB]], ids=["no such command", "lacks its name"])
+def test_a_command_that_is_not_understood_ends_with_2_and_its_usage(console: Console, arguments: list[str]) -> None:
+    code, printed, error = console.run(*arguments)
+    assert (code, printed) == (2, "")
+    assert error.startswith("usage: aibox-admin ")
 
 
 def test_a_start_on_a_port_that_is_taken_ends_with_78_and_says_so(one: Installation, owner: httpx.Client) -> None:
