@@ -115,6 +115,7 @@ class Delivery:
                         pause = 0.1
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:
+                # Every subscriber relies on being tried again, whatever its handler raised.
                 known = isinstance(error, (*LOST, AIBoxError, asyncpg.PostgresError))
                 log.warning(
                     "delivery.failed", subscriber=subscription.name, error=type(error).__name__, exc_info=not known

@@ -234,6 +234,7 @@ class EventLog:
                 log.error("eventlog.refused", error=str(error))
                 _fail(entries, AuditUnavailable())
             except Exception:
+                # Every waiter of every later batch relies on this task going on.
                 log.exception("eventlog.failed")
                 _fail(entries, AuditUnavailable())
             finally:

@@ -179,9 +179,7 @@ class DataKey(msgspec.Struct, frozen=True):
             if version != "v2" or kid != self.kid:
                 raise SecretUnreadable()
             return AESGCM(self.key).decrypt(
-                base64.b64decode(iv, validate=True),
-                base64.b64decode(cipher, validate=True) + base64.b64decode(tag, validate=True),
-                self._associated(owner, field),
+                _decoded(iv), _decoded(cipher) + _decoded(tag), self._associated(owner, field)
             )
         except (ValueError, binascii.Error, InvalidTag):
             raise SecretUnreadable() from None
@@ -201,6 +199,14 @@ class DataKey(msgspec.Struct, frozen=True):
     def _associated(self, owner: str, field: str) -> bytes:
         parts = (self.label, str(self.tenant).encode(), owner.encode(), field.encode(), self.kid.encode())
         return b"".join(len(part).to_bytes(4) + part for part in parts)
+
+
+def _decoded(part: str) -> bytes:
+    """Base64 in its one canonical form: the decoder itself would overlook changed trailing bits. Raises ValueError."""
+    decoded = base64.b64decode(part, validate=True)
+    if base64.b64encode(decoded).decode() != part:
+        raise ValueError("not the canonical form")
+    return decoded
 
 
 def wrap(master: Ring, tenant: UUID, kid: str, key: bytes) -> str:

@@ -203,6 +203,7 @@ class ChatService:
             except AIBoxError as error:
                 await self._fail(live, error)
             except Exception:
+                # The run's readers rely on an end, whatever went wrong.
                 log.exception("run.failed", turn=str(turn.id))
                 await self._fail(live, Internal())
         except AIBoxError as error:
