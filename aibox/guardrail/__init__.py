@@ -1,6 +1,6 @@
 """Judges what goes in and what comes out, masks what a model need not see, and puts it back for the same user."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -115,11 +115,19 @@ class Guardrail(Protocol):
     """Scans for the turn's tenant by its policy. Every check is logged as a `guardrail_verdict`."""
 
     async def check_input(
-        self, turn: Turn, texts: Sequence[str], *, conversation: UUID | None = None, external: bool = False
+        self,
+        turn: Turn,
+        texts: Sequence[str],
+        *,
+        conversation: UUID | None = None,
+        external: bool = False,
+        instructions: Container[int] = (),
     ) -> list[Verdict]:
         """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`.
 
         `external`: a provider outside the house may get the texts, so names and places are masked too.
+        `instructions`: the indices of those `texts` that are the caller's own orders to the model. Orders are what
+        `prompt_injection` looks for, so it does not judge them; everything else does.
         """
         ...
 

@@ -39,6 +39,9 @@ class Rules(Struct, frozen=True):
     def is_off(self) -> bool:
         return not self.scanners and not self.masks
 
+    def without(self, scanner: str) -> "Rules":
+        return msgspec.structs.replace(self, scanners=self.scanners - {scanner})
+
 
 class Policies:
     """Reads and writes policies; a read is a few seconds old at most."""

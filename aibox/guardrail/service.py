@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
@@ -89,13 +89,23 @@ class GuardrailService:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def check_input(
-        self, turn: Turn, texts: Sequence[str], *, conversation: UUID | None = None, external: bool = False
+        self,
+        turn: Turn,
+        texts: Sequence[str],
+        *,
+        conversation: UUID | None = None,
+        external: bool = False,
+        instructions: Container[int] = (),
     ) -> list[Verdict]:
         rules = await self._policies.rules(turn, external=external)
         if rules.is_off:
             return [_untouched(text) for text in texts]
         begun = time.monotonic()
-        scans = [await self._scan(text, rules, "input") for text in texts]
+        orders = rules.without("prompt_injection")
+        scans = [
+            await self._scan(text, orders if index in instructions else rules, "input")
+            for index, text in enumerate(texts)
+        ]
         refused = [finding for scan in scans for finding in scan.findings if _is_blocking(finding, rules)]
         # Nothing of a refused request goes on, so nothing of it enters the vault.
         verdicts = [

@@ -115,7 +115,8 @@ class Completions:
         if not texts:
             return call
         external = await self._router.is_external(call.turn, call.request.model)
-        verdicts = await self._guardrail.check_input(call.turn, texts, external=external)
+        instructions = {index for index, place in enumerate(places) if place.is_instruction}
+        verdicts = await self._guardrail.check_input(call.turn, texts, external=external, instructions=instructions)
         blocked = next((verdict for verdict in verdicts if verdict.decision == "block"), None)
         if blocked is not None:
             raise Blocked(blocked.reason)

@@ -35,6 +35,9 @@ NAMES = frozenset(
 )
 """Members whose value is a name, a place or bytes: to mask them would break the request."""
 
+INSTRUCTING = frozenset({"system", "developer"})
+"""Roles of messages in which the client gives the model its orders. Tools may come from elsewhere: they do not."""
+
 SAID = ("content", "refusal", "reasoning_content", "reasoning")
 """Members of a message or delta that hold text, or a list of parts that do."""
 
@@ -44,6 +47,8 @@ class Place(Struct, frozen=True):
 
     holder: Any
     key: Any
+    is_instruction: bool = False
+    """The client's own orders to the model, not something the model is to read."""
 
     @property
     def text(self) -> str:
@@ -76,21 +81,29 @@ def asked(body: bytes) -> tuple[dict[str, Raw | Any], list[Place]]:
         if isinstance(value, str):
             members[name] = value
             places.append(Place(members, name))
-        elif isinstance(value, dict | list) and (found := list(_strings(value))):
+        elif isinstance(value, dict | list) and (found := list(_found(name, value))):
             members[name] = value
             places += found
     return members, places
 
 
-def _strings(tree: Any) -> Iterator[Place]:
+def _found(member: str, value: Any) -> Iterator[Place]:
+    if member != "messages":
+        yield from _strings(value)
+        return
+    for message in value:
+        yield from _strings(message, is_instruction=message["role"] in INSTRUCTING)
+
+
+def _strings(tree: Any, *, is_instruction: bool = False) -> Iterator[Place]:
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, value in items:
         if key in NAMES and not isinstance(value, dict):
             continue
         if isinstance(value, str):
-            yield Place(tree, key)
+            yield Place(tree, key, is_instruction)
         elif isinstance(value, dict | list):
-            yield from _strings(value)
+            yield from _strings(value, is_instruction=is_instruction)
 
 
 def answered(body: dict[str, Any], member: Literal["message", "delta"]) -> Iterator[Piece]:
