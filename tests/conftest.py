@@ -1,12 +1,13 @@
 """Shared fixtures: one real PostgreSQL for the run, and for each test that asks a database copied from a template."""
 
 import asyncio
+import atexit
 import contextlib
 import itertools
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import asyncpg
@@ -30,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def scratch() -> Generator[Path]:
+def scratch() -> Path:
     """A short-named folder for the run (a socket's path has 107 characters at most), in memory where there is room.
 
     Copying a database takes 15 ms there; on a disk, by its file system and load, up to 500.
@@ -39,8 +40,9 @@ def scratch() -> Generator[Path]:
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES
     folder = Path(tempfile.mkdtemp(prefix="aibox-", dir=memory if has_room else "/tmp"))
     folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    # At exit, and registered before PostgreSQL's wheel is loaded: its own handler, which runs sooner, writes a lock file.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

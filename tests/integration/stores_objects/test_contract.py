@@ -55,6 +55,7 @@ def s3_endpoint(scratch: Path) -> Generator[str]:
                 *ports,
                 f"-s3.config={config}",
                 f"-s3.port={s3}",
+                f"-s3.localSocket={folder / 's3.sock'}",
             ],
             stdout=output,
             stderr=output,
