@@ -9,7 +9,7 @@ BIN := .venv/bin
 STATIC := aibox/gateway/static/index.html
 UV := $(BIN)/uv pip install --quiet --require-hashes
 
-.PHONY: help up test check format lint types imports unit integration e2e web-test bench lock clean
+.PHONY: help up test check format lint types imports unit integration e2e web-test bench bench-gateway lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,13 @@ web-test: web/node_modules/.stamp web/src/api/schema.d.ts
 
 bench: $(BIN)/.dev $(STATIC) ## What AIBox costs: start, memory, and what it adds to a proxied request
 	@$(BIN)/python -m tests.bench
+
+bench-gateway: $(BIN)/.dev $(STATIC) .bench/litellm/bin/litellm ## What AIBox adds to a proxied request, beside nginx (where installed) and LiteLLM in the same run
+	@$(BIN)/python -m tests.bench.gateway
+
+# Not pinned: the peer as a user would get it today. Where it cannot be had, the table goes without it.
+.bench/litellm/bin/litellm: $(BIN)/uv
+	@$(PYTHON) -m venv .bench/litellm && $(BIN)/uv pip install --quiet --python .bench/litellm/bin/python 'litellm[proxy]' || echo "· LiteLLM cannot be installed here"
 
 lock: ## Pin all Python dependencies again, with hashes
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock

@@ -10,8 +10,11 @@ from aibox.core.errors import UnsupportedMediaType
 JSON = "application/json"
 
 
-def require_json(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A Litestar guard: a body must be of the route's `opt["media"]`, which is JSON where it states none."""
+async def require_json(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A Litestar guard: a body must be of the route's `opt["media"]`, which is JSON where it states none.
+
+    It waits for nothing, and is asynchronous because Litestar runs a plain function in a thread.
+    """
     headers = connection.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return

@@ -84,36 +84,37 @@ async def chat_stream(
 
 
 @post("/v1/chat/completions", opt=MODELS, status_code=200)
-async def chat_completions(
-    request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]
-) -> ASGIApp:
+async def chat_completions(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """OpenAI's Chat Completions: any client that speaks it, streaming and not."""
-    return completions.serve(turn, await _body(request), "chat_completions")
+    return completions.serve(*await _call(request), "chat_completions")
 
 
 @post("/v1/responses", opt=MODELS, status_code=200)
-async def responses(request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]) -> ASGIApp:
+async def responses(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """OpenAI's Responses, streaming and not; nothing is stored, so each request brings its whole conversation."""
-    return completions.serve(turn, await _body(request), "responses")
+    return completions.serve(*await _call(request), "responses")
 
 
 @post("/v1/messages", opt=MODELS, status_code=200)
-async def messages(request: Plain, turn: NamedDependency[Turn], completions: NamedDependency[Completions]) -> ASGIApp:
+async def messages(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """Anthropic's Messages, streaming and not."""
-    return completions.serve(turn, await _body(request), "messages")
+    return completions.serve(*await _call(request), "messages")
 
 
 @post("/v1/embeddings", opt=MODELS, status_code=200)
-async def embed(request: Plain, turn: NamedDependency[Turn], embeddings: NamedDependency[Embeddings]) -> ASGIApp:
+async def embed(request: Plain, embeddings: NamedDependency[Embeddings]) -> ASGIApp:
     """OpenAI's embeddings: a vector for a text, or for each of a list."""
-    return embeddings.serve(turn, await _body(request))
+    return embeddings.serve(*await _call(request))
 
 
-async def _body(request: Plain) -> bytes:
-    """The body of a call that ends its turn itself."""
+async def _call(request: Plain) -> tuple[Turn, bytes]:
+    """The turn and the body of a call that ends its turn itself.
+
+    Read from the request: Litestar makes a task for each of several dependencies, a tenth of what such a call costs.
+    """
     body = await request.body()
     request.scope["state"]["keeps_turn"] = True
-    return body
+    return request.scope["state"]["turn"], body
 
 
 class SessionController(Controller):

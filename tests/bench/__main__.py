@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from tests.bench.load import cpu, rss
 from tests.installation import Installation, free_port, installed
 
 ROUNDS = int(os.environ.get("BENCH_REQUESTS", "400"))
@@ -65,15 +66,6 @@ def spread(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def cpu(process: psutil.Process) -> float:
-    """CPU seconds of a process and all its children until now."""
-    total = 0.0
-    for one in (process, *process.children(recursive=True)):
-        times = one.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
 def measure(installation: Installation, stub: Stub, key: str, *, scanners: str) -> list[dict[str, Any]]:
     """The floor and AIBox, alternating in one run, for each shape of load."""
     rows = []
@@ -113,8 +105,8 @@ def main() -> None:
         with installed() as one:
             report["start_cold_s"] = round(one.seconds_to_ready, 2)
             time.sleep(10)
-            report["idle_server_rss_mb"] = _rss(one.server)
-            report["idle_local_model_rss_mb"] = sum(_rss(child) for child in one.server.children())
+            report["idle_server_rss_mb"] = rss(one.server)
+            report["idle_local_model_rss_mb"] = sum(rss(child) for child in one.server.children())
             one.stop()
             one.start()
             report["start_warm_s"] = round(one.seconds_to_ready, 2)
@@ -139,10 +131,6 @@ def main() -> None:
     print(file=sys.stderr)
     _table(report)
     print(json.dumps(report, indent=1))
-
-
-def _rss(process: psutil.Process) -> int:
-    return int(process.memory_info().rss // 1_000_000)
 
 
 def _table(report: dict[str, Any]) -> None:
