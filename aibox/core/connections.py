@@ -47,6 +47,16 @@ class Urls(Struct, frozen=True, kw_only=True):
     owner: str
 
 
+class _SystemConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg states no types
+    """A connection that is not reset when it goes back to its pool, which would be a round trip for each statement.
+
+    So nobody leaves anything in a session of it: no SET, no advisory lock, no LISTEN that is not undone.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Connections:
     """Pools for both roles, open between `run()`'s begin and end. Building one does no I/O."""
 
@@ -72,7 +82,11 @@ class Connections:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
         try:
             self._system = await asyncpg.create_pool(
-                urls.system, min_size=1, max_size=self._settings.pool, command_timeout=30
+                urls.system,
+                min_size=1,
+                max_size=self._settings.pool,
+                command_timeout=30,
+                connection_class=_SystemConnection,
             )
         except LOST as error:
             raise StateUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}.") from error
