@@ -3,17 +3,38 @@
 `async with run_stub() as stub:` gives `stub.base_url` (ending in /v1), `stub.requests` and `stub.left` (calls whose
 client went away). Models: `ok`, `echo`, `slow`, `usage-less`, `html`, `redirect`, `cut`, `reset`, `garbage`, `empty`,
 `error-event`, `error-first`, `unfinished`, `no-done`, `400`, `401`, `404`, `429`, `500`, `silent`, `stall`, `json`,
-`flaky-N` (fails N times, then answers), `embedding`. `python -m tests.stub_upstream --port 9000` serves it alone.
+`flaky-N` (fails N times, then answers), `embedding`, and those of `FAULTS`. `python -m tests.stub_upstream --port 9000`
+serves it alone.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
+
+FAULTS = {
+    "429-after-N": "429 with `Retry-After: N` seconds; any status will do",
+    "429-date-N": "429 with `Retry-After` as a date in N seconds",
+    "late-N": "an answer whose first byte comes after N milliseconds",
+    "hold": "an answer once `let_go` is set",
+    "hang-up": "the connection closed without an answer",
+    "no-http": "bytes that are not HTTP",
+    "no-content": "204",
+    "gzip": "a body that says it is compressed",
+    "text": "a good answer under the wrong content type",
+    "page-as-stream": "a web page under the content type of a stream",
+    "not-utf8": "bytes that are no UTF-8",
+    "giant-line": "a line without an end",
+    "huge-usage": "a usage beyond every number",
+    "negative-usage": "a usage below zero",
+}
+"""Models beyond `MODELS`, and what each does."""
 
 MODELS = (
     "ok",
@@ -44,6 +65,7 @@ MODELS = (
     "embedding",
 )
 WORDS = ("The", " answer", " is", " forty-two", ".")
+GIANT_BYTES = 9 * 1024 * 1024
 USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 
 
@@ -65,6 +87,15 @@ class Stub:
         self.choices: list[dict[str, Any]] | None = None
         """When set, a whole answer has these choices."""
         self.models: list[str] = list(MODELS)
+        self.script: Callable[[dict[str, Any]], str] | None = None
+        """When set, says for each request which model to play, whatever it asked for."""
+        self.canned: tuple[int, str, bytes] | None = None
+        """When set, the status, content type and body of every answer."""
+        self.metrics: str | None = None
+        """What `/metrics` says, beside `/v1` as at vLLM."""
+        self.let_go = asyncio.Event()
+        self.in_flight = 0
+        self.most_in_flight = 0
         self._failures: dict[str, int] = {}
 
     def forget(self) -> None:
@@ -77,6 +108,7 @@ class Stub:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/moved/models", self._moved)
         app.router.add_get("/page/models", self._page)
         return app
@@ -86,6 +118,11 @@ class Stub:
             return web.json_response({"error": "Unauthorized"}, status=401)
         listed = [{"id": name, "object": "model", "created": 1, "max_model_len": 8192} for name in self.models]
         return web.json_response({"object": "list", "data": listed})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        if self.metrics is None:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return web.Response(text=self.metrics)
 
     async def _moved(self, _: web.Request) -> web.Response:
         return web.Response(status=308, headers={"Location": f"{self.base_url}/models?token=secret"})
@@ -111,14 +148,21 @@ class Stub:
         self.headers.append(dict(request.headers))
         assert request.transport is not None
         self.peers.add(request.transport.get_extra_info("peername"))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             return await self._answer(request, asked)
         except (ConnectionResetError, asyncio.CancelledError):
             self.left += 1
             raise
+        finally:
+            self.in_flight -= 1
 
     async def _answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-        model = asked["model"]
+        if self.canned is not None:
+            status, kind, body = self.canned
+            return web.Response(status=status, body=body, headers={"Content-Type": kind})
+        model = asked["model"] if self.script is None else self.script(asked)
         if model.startswith("flaky-"):
             self._failures[model] = self._failures.get(model, 0) + 1
             model = "503" if self._failures[model] <= int(model[6:]) else "ok"
@@ -129,11 +173,23 @@ class Stub:
                 return web.Response(status=307, headers={"Location": "https://elsewhere.example/v1/chat?key=secret"})
             case "401":
                 return web.json_response({"error": "Unauthorized"}, status=401)
-            case "400" | "404" | "429" | "500" | "503":
+            case _ if model.isdecimal():
                 error = {"message": f"the stub says {model}", "type": "stub", "code": int(model)}
                 return web.json_response({"error": error}, status=int(model))
             case "silent":
                 await asyncio.sleep(3600)
+            case "hold":
+                await self.let_go.wait()
+            case "no-content":
+                return web.Response(status=204)
+            case "gzip":
+                return web.Response(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+            case "hang-up" | "no-http":
+                return self._speak_no_http(request, b"" if model == "hang-up" else b"come in, we are open\r\n\r\n")
+            case _ if "-after-" in model or "-date-" in model:
+                return _asks_to_wait(model)
+            case _ if model.startswith("late-"):
+                await asyncio.sleep(int(model[5:]) / 1000)
             case "json":
                 return web.json_response({"error": {"message": "no streams here"}})
             case _:
@@ -160,8 +216,24 @@ class Stub:
         if self.choices is not None:
             body["choices"] = self.choices
         if model != "usage-less":
-            body["usage"] = USAGE
-        return web.json_response(body)
+            body["usage"] = _usage(model)
+        match model:
+            case "giant-line":
+                return web.Response(body=b'{"choices": "' + b"x" * GIANT_BYTES, content_type="application/json")
+            case "not-utf8":
+                return web.Response(body=b'{"choices": "\xff\xfe"}', content_type="application/json")
+            case "page-as-stream" | "text":
+                text = "<html>" if model == "page-as-stream" else json.dumps(body)
+                return web.Response(text=text, content_type="text/plain")
+            case _:
+                return web.json_response(body)
+
+    def _speak_no_http(self, request: web.Request, data: bytes) -> web.StreamResponse:
+        transport: Any = request.transport
+        if data:
+            transport.write(data)
+        transport.close()
+        return web.Response()
 
     async def _cut_body(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
@@ -172,8 +244,12 @@ class Stub:
         return response
 
     async def _stream(self, request: web.Request, asked: dict[str, Any], model: str) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        kind = "text/plain" if model == "text" else "text/event-stream; charset=utf-8"
+        response = web.StreamResponse(headers={"Content-Type": kind})
         await response.prepare(request)
+        if model in ("giant-line", "page-as-stream", "not-utf8"):
+            await self._write_nonsense(response, model)
+            return response
 
         async def send(data: str) -> None:
             await response.write(f"data: {data}\n\n".encode())
@@ -194,6 +270,17 @@ class Stub:
         if model not in ("cut", "reset"):
             await response.write_eof()
         return response
+
+    async def _write_nonsense(self, response: web.StreamResponse, model: str) -> None:
+        match model:
+            case "giant-line":
+                for _ in range(GIANT_BYTES // 2**18):
+                    await response.write(b"x" * 2**18)
+            case "not-utf8":
+                await response.write(b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n')
+            case _:
+                await response.write(b"<!doctype html>\n\n<title>Sign in</title>\n\n")
+        await response.write_eof()
 
     async def _frames(
         self,
@@ -244,9 +331,28 @@ class Stub:
                         pass
         await send(chunk({}, "stop"))
         if model != "usage-less" and (asked.get("stream_options") or {}).get("include_usage"):
-            await send(json.dumps({"id": "chatcmpl-stub", "model": asked["model"], "choices": [], "usage": USAGE}))
+            told = {"id": "chatcmpl-stub", "model": asked["model"], "choices": [], "usage": _usage(model)}
+            await send(json.dumps(told))
         if model != "no-done":
             await send("[DONE]")
+
+
+def _asks_to_wait(model: str) -> web.Response:
+    """`429-after-7` in seconds, `503-date-7` as a date."""
+    status, how, seconds = model.split("-")
+    wait = seconds if how == "after" else formatdate(time.time() + int(seconds), usegmt=True)
+    error = {"message": f"the stub says {status}", "type": "stub", "code": int(status)}
+    return web.json_response({"error": error}, status=int(status), headers={"Retry-After": wait})
+
+
+def _usage(model: str) -> dict[str, int]:
+    match model:
+        case "huge-usage":
+            return {"prompt_tokens": 10**30, "completion_tokens": 10**30, "total_tokens": 2 * 10**30}
+        case "negative-usage":
+            return {"prompt_tokens": -5, "completion_tokens": -7, "total_tokens": -12}
+        case _:
+            return USAGE
 
 
 @contextlib.asynccontextmanager

@@ -11,10 +11,12 @@ from aibox.core.eventlog import EventLog
 from aibox.core.http import Client
 from aibox.core.keys import DataKeys
 from aibox.core.turn import system_turn
+from aibox.observability import Budgets, Prices
 from aibox.router import Settings
 from aibox.router.catalogue import CatalogueService
 from aibox.router.embeddings import Embedder
 from aibox.router.first_boot import first_boot
+from aibox.router.gates import Gates
 from aibox.router.health import Health
 from aibox.router.local import LocalModel
 from aibox.router.service import RouterService
@@ -34,6 +36,8 @@ class Routing:
         log: EventLog,
         keys: DataKeys,
         http: Client,
+        budgets: Budgets,
+        prices: Prices,
     ) -> None:
         self._settings = settings
         self._tenant = tenant
@@ -41,8 +45,11 @@ class Routing:
         self._log = log
         self.local = LocalModel(settings, http=http)
         self.embedder = Embedder()
-        health = Health(self.local, self.embedder)
-        self.catalogue = CatalogueService(settings, db=db, connections=connections, keys=keys, http=http, health=health)
+        health = Health(self.local, self.embedder, cooldown_seconds=settings.cooldown_seconds)
+        gates = Gates()
+        self.catalogue = CatalogueService(
+            settings, db=db, connections=connections, keys=keys, http=http, health=health, gates=gates
+        )
         upstream = HttpUpstream(http=http, local=self.local, connect_seconds=settings.connect_seconds)
         self.router = RouterService(
             settings,
@@ -51,6 +58,9 @@ class Routing:
             upstream=upstream,
             embedder=self.embedder,
             health=health,
+            gates=gates,
+            budgets=budgets,
+            prices=prices,
         )
 
     @contextlib.asynccontextmanager

@@ -1,49 +1,74 @@
-"""The catalogue: providers, models and roles in PostgreSQL, and the snapshot that every call reads."""
+"""The catalogue as administrators change it: providers, models and roles, staged and applied."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-import asyncpg
-import msgspec
-import structlog
-from sqlalchemy import delete, select, text, update
+from msgspec import UNSET
+from msgspec.structs import replace
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from aibox.core.connections import LOST, Connections
-from aibox.core.db import Database
-from aibox.core.errors import Conflict, NotFound, StateUnavailable, ValidationFailed
+from aibox.core.connections import Connections
+from aibox.core.db import Database, Work
+from aibox.core.errors import Conflict, NotAvailable, NotFound, ValidationFailed
 from aibox.core.http import Client
-from aibox.core.keyring import SecretUnreadable
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn, uuid7
 from aibox.observability import Price
-from aibox.router import ROLES, PriceSet, Provider, ProviderAdded, ProviderRemoved, RoleSet, Settings
+from aibox.router import (
+    KINDS,
+    ROLES,
+    AdapterName,
+    Bundle,
+    BundleMoved,
+    BundleStale,
+    BundleState,
+    EngineMetrics,
+    ListedModel,
+    Model,
+    ModelRemoved,
+    ModelSet,
+    ModelTerms,
+    ModelUnknown,
+    PriceSet,
+    Provider,
+    ProviderAdded,
+    ProviderChange,
+    ProviderChanged,
+    ProviderRemoved,
+    ProviderTest,
+    RoleSet,
+    Settings,
+    bundles,
+)
+from aibox.router.gates import Gates
 from aibox.router.health import Health
+from aibox.router.inspection import Sample, engine_sample, metrics_of, tested
 from aibox.router.models import ModelRow, ProviderRow, RoleRow
 from aibox.router.registration import checked_name, chosen, normalised, probe
-from aibox.router.snapshot import Route, Shelf, Snapshot, build
+from aibox.router.shelves import Shelves, key_owner
+from aibox.router.snapshot import Entry, Route, Shelf
 
-log = structlog.get_logger("aibox.router.catalogue")
-
-CHANNEL = "aibox_catalogue"
-REFRESH_SECONDS = 30.0
-RECONNECT_SECONDS = 1.0
 LOCK = 6_127_740_233
 """Any constant: one change of a tenant's catalogue at a time where the order of two would matter."""
 
-_PROVIDERS = "SELECT tenant, id, name, type, adapter, base_url, api_key, enabled, created_at FROM router.provider"
-_MODELS = (
-    "SELECT tenant, provider, id, capabilities, context, input_usd, output_usd, demonstration, position"
-    " FROM router.model"
-)
-_ROLES = "SELECT tenant, alias, position, provider, model FROM router.role"
+MOST_NAME: Final = 300
+MOST_CAPABILITIES: Final = 20
+MOST_USD: Final = 1_000_000
+LEAST_USD: Final = Decimal("1e-12")
+"""A price is a multiple of this, per million tokens."""
+
+_Act = Callable[..., Awaitable[int]]
+_CAPABILITY: Final = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 
 
 class CatalogueService:
-    """See `Catalogue`. Readers take `shelf(tenant)`: a reference to a snapshot that never changes."""
+    """See `Catalogue`. What is staged is read and changed here; calls read `shelf(tenant)`, what is applied."""
 
     def __init__(
         self,
@@ -54,56 +79,30 @@ class CatalogueService:
         keys: DataKeys,
         http: Client,
         health: Health,
+        gates: Gates,
     ) -> None:
         self._settings = settings
         self._db = db
-        self._connections = connections
+        self._shelves = Shelves(connections, keys, swapped=self._forget_others)
         self._keys = keys
         self._http = http
         self._health = health
-        self._snapshot: Snapshot | None = None
-        self._opened: dict[tuple[UUID, str], str] = {}
-        self._refreshing = asyncio.Lock()
-        self._stale = asyncio.Event()
+        self._gates = gates
+        self._samples: dict[UUID, Sample] = {}
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
-        """Load the snapshot, and keep it fresh until the block ends."""
-        await self.refresh()
-        started = [
-            tasks.create_task(self._listen(), name="catalogue.listen"),
-            tasks.create_task(self._keep_fresh(), name="catalogue.refresh"),
-        ]
-        try:
+        """Load what is stored, and keep it fresh until the block ends."""
+        async with self._shelves.run(tasks):
             yield
-        finally:
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
 
     def shelf(self, tenant: UUID) -> Shelf:
-        """What `tenant` has. Raises `StateUnavailable` before the first load."""
-        if self._snapshot is None:
-            raise StateUnavailable()
-        return self._snapshot.of(tenant)
+        """What calls of `tenant` use. Raises `StateUnavailable` before the first load."""
+        return self._shelves.applied(tenant)
 
     async def refresh(self) -> None:
-        """Read everything and swap the snapshot. Raises `StateUnavailable`; the old one stays then."""
-        async with self._refreshing:
-            try:
-                async with (
-                    self._connections.system.acquire() as connection,
-                    connection.transaction(isolation="repeatable_read", readonly=True),
-                ):
-                    providers = [ProviderRow(**dict(row)) for row in await connection.fetch(_PROVIDERS)]
-                    models = [ModelRow(**dict(row)) for row in await connection.fetch(_MODELS)]
-                    roles = [RoleRow(**dict(row)) for row in await connection.fetch(_ROLES)]
-            except LOST:
-                raise StateUnavailable() from None
-            keys = {row.id: await self._open(row) for row in providers}
-            sealed = {(row.id, row.api_key) for row in providers}
-            self._opened = {known: key for known, key in self._opened.items() if known in sealed}
-            self._snapshot = build(providers, models, roles, keys)
+        """Read everything anew. Raises `StateUnavailable`; what was read last stays then."""
+        await self._shelves.refresh()
 
     async def add_provider(
         self,
@@ -113,35 +112,31 @@ class CatalogueService:
         base_url: str,
         api_key: str | None = None,
         type: str = "external",
+        adapter: AdapterName = "chat_completions",
         models: Sequence[str] | None = None,
     ) -> Provider:
         """See `Catalogue.add_provider`."""
         name = checked_name(name)
         if type not in ("vllm", "external"):
             raise _invalid("type", "`vllm` or `external`")
-        api_key = (api_key or "").strip() or None
-        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-            raise _invalid("api_key", "only printable ASCII characters")
+        api_key = _checked_key(api_key)
         address = normalised(base_url)
         self._require_free(turn, name)
-        probed = await probe(self._http, address, api_key, connect_seconds=self._settings.connect_seconds)
+        probed = await probe(
+            self._http, address, api_key, adapter=adapter, connect_seconds=self._settings.connect_seconds
+        )
         found = chosen(probed.models, models)
         provider_id = uuid7()
-        sealed = None
-        if api_key is not None:
-            key = await self._keys.of(turn.tenant)
-            sealed = key.seal(api_key.encode(), owner=_owner(provider_id), field="api_key")
-        async with self._db.work(turn) as work:
-            await lock(work.session)
-            taken = select(ProviderRow.id).where(ProviderRow.tenant == turn.tenant, ProviderRow.name == name)
-            if (await work.session.scalars(taken)).first() is not None:
-                raise _name_taken(name)
+        sealed = await self._sealed(turn, provider_id, api_key)
+        async with self._change(turn) as work:
+            await _require_free(work, turn.tenant, name)
             work.session.add(
                 ProviderRow(
                     tenant=turn.tenant,
                     id=provider_id,
                     name=name,
                     type=type,
+                    adapter=adapter,
                     base_url=probed.base_url,
                     api_key=sealed,
                 )
@@ -154,32 +149,140 @@ class CatalogueService:
             work.record(
                 ProviderAdded(actor=actor(turn), provider=name, kind=type, base_url=probed.base_url, models=len(found))
             )
-        await self.refresh()
-        return self._provider(turn, name)
+        return await self.provider(turn, str(provider_id))
 
     async def providers(self, turn: Turn) -> list[Provider]:
-        """All providers, the oldest first."""
-        return [self._provider(turn, entry.provider.name) for entry in self.shelf(turn.tenant).entries]
+        """All providers as they are staged, the oldest first."""
+        shelf = self._shelves.staged(turn.tenant)
+        return [self._shown(shelf, entry) for entry in shelf.entries]
+
+    async def provider(self, turn: Turn, provider: str) -> Provider:
+        """See `Catalogue.provider`."""
+        shelf = self._shelves.staged(turn.tenant)
+        return self._shown(shelf, _entry(shelf, provider))
+
+    async def change_provider(self, turn: Turn, provider: str, change: ProviderChange) -> Provider:
+        """See `Catalogue.change_provider`."""
+        before = _entry(self._shelves.staged(turn.tenant), provider)
+        given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not UNSET}
+        values = await self._values(turn, before, given)
+        api_key = values.pop("api_key", before.api_key)
+        known = replace(before.provider, **values)
+        changes = list(bundles.provider_changes(before, replace(before, provider=known, api_key=api_key)))
+        if not changes:
+            return await self.provider(turn, provider)
+        columns = {name: value for name, value in values.items() if name != "has_key"}
+        if "api_key" in given:
+            columns["api_key"] = await self._sealed(turn, before.provider.id, api_key)
+        async with self._change(turn) as work:
+            if known.name != before.provider.name:
+                await _require_free(work, turn.tenant, known.name)
+            row = await work.session.get(ProviderRow, (turn.tenant, before.provider.id))
+            if row is None:
+                raise _no_provider()
+            for name, value in columns.items():
+                setattr(row, name, value)
+            work.record(
+                ProviderChanged(actor=actor(turn), provider=before.provider.name, changes=bundles.sentences(changes))
+            )
+        return await self.provider(turn, str(before.provider.id))
+
+    async def _values(self, turn: Turn, before: Entry, given: dict[str, Any]) -> dict[str, Any]:
+        """What is given, checked and, where it says how the provider is reached, tried. Raises as `add_provider`."""
+        values = dict(given)
+        if before.provider.type == "local" and (fixed := {*given} & {"name", "type", "adapter", "base_url", "api_key"}):
+            raise _invalid(min(fixed), "cannot be changed for the models that AIBox serves itself")
+        if "name" in given:
+            values["name"] = checked_name(given["name"])
+        if "api_key" in given:
+            values["api_key"] = _checked_key(given["api_key"])
+            values["has_key"] = values["api_key"] is not None
+        if {*given} & {"base_url", "api_key", "adapter"}:
+            address = normalised(given.get("base_url", before.provider.base_url))
+            key = values.get("api_key", before.api_key)
+            spoken = given.get("adapter", before.provider.adapter)
+            seconds = self._settings.connect_seconds
+            probed = await probe(self._http, address, key, adapter=spoken, connect_seconds=seconds)
+            values["base_url"] = probed.base_url
+        return values
+
+    async def test_provider(self, turn: Turn, provider: str) -> ProviderTest:
+        """See `Catalogue.test_provider`."""
+        entry = _entry(self._shelves.staged(turn.tenant), provider)
+        if entry.provider.type == "local":
+            problem = self._health.local_problem
+            models = tuple(model.id for model in entry.provider.models)
+            code = "backend_unavailable" if problem else ""
+            return ProviderTest(ok=not problem, latency_ms=0, models=models, code=code, sentence=problem)
+        done = await tested(self._http, entry, connect_seconds=self._settings.connect_seconds)
+        if done.ok:
+            self._health.forgive(entry.provider.id)
+        return done
+
+    async def provider_models(self, turn: Turn, provider: str) -> list[ListedModel]:
+        """See `Catalogue.provider_models`."""
+        entry = _entry(self._shelves.staged(turn.tenant), provider)
+        known = {model.id for model in entry.provider.models}
+        if entry.provider.type == "local":
+            return [ListedModel(id=one.id, context=one.context, is_known=True) for one in entry.provider.models]
+        seconds = self._settings.connect_seconds
+        spoken = entry.provider.adapter
+        address, key = entry.provider.base_url, entry.api_key
+        probed = await probe(self._http, address, key, adapter=spoken, connect_seconds=seconds)
+        return [ListedModel(id=one.id, context=one.context, is_known=one.id in known) for one in probed.models]
+
+    async def provider_metrics(self, turn: Turn, provider: str) -> EngineMetrics:
+        """See `Catalogue.provider_metrics`."""
+        entry = _entry(self._shelves.staged(turn.tenant), provider)
+        if entry.provider.type != "vllm":
+            raise NotAvailable("Only a provider of type vllm tells its metrics.")
+        sample = await engine_sample(self._http, entry, connect_seconds=self._settings.connect_seconds)
+        before = self._samples.get(entry.provider.id)
+        self._samples[entry.provider.id] = sample
+        return metrics_of(sample, before)
 
     async def remove_provider(self, turn: Turn, provider: str) -> None:
         """See `Catalogue.remove_provider`. Raises `NotFound`."""
-        known = next(
-            (
-                entry.provider
-                for entry in self.shelf(turn.tenant).entries
-                if provider in (entry.provider.name, str(entry.provider.id))
-            ),
-            None,
-        )
-        if known is None:
-            raise NotFound("There is no such provider.")
-        async with self._db.work(turn) as work:
-            await lock(work.session)
+        known = _entry(self._shelves.staged(turn.tenant), provider).provider
+        async with self._change(turn) as work:
             await work.session.execute(
                 delete(ProviderRow).where(ProviderRow.tenant == turn.tenant, ProviderRow.id == known.id)
             )
             work.record(ProviderRemoved(actor=actor(turn), provider=known.name))
-        await self.refresh()
+
+    async def set_model(self, turn: Turn, provider: str, model: str, terms: ModelTerms) -> Model:
+        """See `Catalogue.set_model`. Raises `ValidationFailed`."""
+        _check_terms(model, terms)
+        known = _entry(self._shelves.staged(turn.tenant), provider).provider
+        before = next((one for one in known.models if one.id == model), None)
+        after = replace(
+            before or Model(id=model, provider=known.name),
+            capabilities=tuple(dict.fromkeys(terms.capabilities)),
+            context=terms.context,
+            price=terms.price,
+        )
+        changes = bundles.sentences(bundles.model_changes(before, after, provider=known.name))
+        if changes:
+            async with self._change(turn) as work:
+                await _store_model(work.session, turn.tenant, known.id, after)
+                work.record(ModelSet(actor=actor(turn), model=f"{known.name}/{model}", changes=changes))
+        shown = await self.provider(turn, str(known.id))
+        return next(one for one in shown.models if one.id == model)
+
+    async def remove_model(self, turn: Turn, provider: str, model: str) -> None:
+        """See `Catalogue.remove_model`."""
+        known = _entry(self._shelves.staged(turn.tenant), provider).provider
+        if all(one.id != model for one in known.models):
+            raise ModelUnknown(f"The provider {known.name} has no model called {model[:100]} here.")
+        if known.type == "local":
+            raise _invalid("model", "the models that AIBox serves itself cannot be removed")
+        async with self._change(turn) as work:
+            await work.session.execute(
+                delete(ModelRow).where(
+                    ModelRow.tenant == turn.tenant, ModelRow.provider == known.id, ModelRow.id == model
+                )
+            )
+            work.record(ModelRemoved(actor=actor(turn), model=f"{known.name}/{model}"))
 
     async def set_role(self, turn: Turn, role: str, model: str | None, *, fallbacks: Sequence[str] = ()) -> None:
         """See `Catalogue.set_role`. Raises `ModelUnknown`, `ValidationFailed`."""
@@ -187,19 +290,17 @@ class CatalogueService:
             raise _invalid("role", f"one of {', '.join(ROLES)}")
         if model is None and fallbacks:
             raise _invalid("fallbacks", "none without a model")
-        shelf = self.shelf(turn.tenant)
+        shelf = self._shelves.staged(turn.tenant)
         routes = [] if model is None else [shelf.find(name) for name in (model, *fallbacks)]
         routes = list(dict.fromkeys(routes))
         _require_fit(role, routes)
-        async with self._db.work(turn) as work:
-            await lock(work.session)
+        async with self._change(turn) as work:
             await set_role_rows(work.session, turn.tenant, role, routes)
             work.record(RoleSet(actor=actor(turn), role=role, models=tuple(route.name for route in routes)))
-        await self.refresh()
 
     async def roles(self, turn: Turn) -> dict[str, dict[str, Any] | None]:
         """See `Catalogue.roles`."""
-        shelf = self.shelf(turn.tenant)
+        shelf = self._shelves.staged(turn.tenant)
         listed: dict[str, dict[str, Any] | None] = {}
         for alias in ROLES:
             names = [route.name for route in shelf.roles.get(alias, ())]
@@ -208,10 +309,9 @@ class CatalogueService:
 
     async def set_price(self, turn: Turn, model: str, price: Price | None) -> None:
         """US dollars per million tokens of `model`, None when they are not known. Raises `ModelUnknown`."""
-        if price is not None and not all(usd.is_finite() and usd >= 0 for usd in (price.input_usd, price.output_usd)):
-            raise _invalid("price", "not negative")
-        route = self.shelf(turn.tenant).find(model)
-        async with self._db.work(turn) as work:
+        _check_price(price)
+        route = self._shelves.staged(turn.tenant).find(model)
+        async with self._change(turn) as work:
             await work.session.execute(
                 update(ModelRow)
                 .where(
@@ -219,10 +319,7 @@ class CatalogueService:
                     ModelRow.provider == route.entry.provider.id,
                     ModelRow.id == route.model.id,
                 )
-                .values(
-                    input_usd=None if price is None else price.input_usd,
-                    output_usd=None if price is None else price.output_usd,
-                )
+                .values(_price_columns(price))
             )
             work.record(
                 PriceSet(
@@ -232,74 +329,85 @@ class CatalogueService:
                     output_usd="" if price is None else format(price.output_usd, "f"),
                 )
             )
+
+    async def bundle(self, turn: Turn) -> Bundle:
+        """See `Catalogue.bundle`."""
+        revisions = self._shelves.revisions(turn.tenant)
+        return Bundle(
+            apply=self._settings.apply,
+            staged=BundleState(revision=revisions.staged, at=revisions.staged_at),
+            applied=BundleState(revision=revisions.applied, at=revisions.applied_at),
+            diff=tuple(bundles.diff(self._shelves.applied(turn.tenant), self._shelves.staged(turn.tenant))),
+        )
+
+    async def apply_bundle(self, turn: Turn, *, revision: int | None = None) -> Bundle:
+        """See `Catalogue.apply_bundle`."""
+        return await self._move(turn, "applied", bundles.apply, revision)
+
+    async def discard_bundle(self, turn: Turn, *, revision: int | None = None) -> Bundle:
+        """See `Catalogue.discard_bundle`."""
+        return await self._move(turn, "discarded", bundles.discard, revision)
+
+    async def _move(self, turn: Turn, to: Literal["applied", "discarded"], act: _Act, revision: int | None) -> Bundle:
+        """What is staged is applied or discarded: exactly that which this process knows and the event tells."""
+        seen = await self.bundle(turn)
+        if revision not in (None, seen.staged.revision):
+            raise BundleStale()
+        if seen.staged.revision == seen.applied.revision:
+            return seen
+        async with self._db.work(turn) as work:
+            await lock(work.session)
+            await act(work.session, turn.tenant, revision=seen.staged.revision)
+            changes = bundles.sentences(seen.diff)
+            work.record(BundleMoved(actor=actor(turn), to=to, revision=seen.staged.revision, changes=changes))
+        await self.refresh()
+        return await self.bundle(turn)
+
+    @contextlib.asynccontextmanager
+    async def _change(self, turn: Turn) -> AsyncGenerator[Work]:
+        """One change of the tenant's rows: alone, counted as a revision, applied at once if so set, seen on return."""
+        async with self._db.work(turn) as work:
+            await lock(work.session)
+            yield work
+            count = bundles.publish if self._settings.apply == "auto" else bundles.stage
+            await count(work.session, turn.tenant)
         await self.refresh()
 
-    def _provider(self, turn: Turn, name: str) -> Provider:
-        shelf = self.shelf(turn.tenant)
-        for entry in shelf.entries:
-            if entry.provider.name == name:
-                routes = [route for route in shelf.routes if route.entry is entry]
-                return msgspec.structs.replace(entry.provider, health=self._health.of_all(routes))
-        raise NotFound("There is no such provider.")
+    def _forget_others(self, known: set[tuple[UUID, str]]) -> None:
+        self._health.keep(known)
+        self._gates.keep({provider for provider, _ in known})
+
+    def _shown(self, shelf: Shelf, entry: Entry) -> Provider:
+        """The provider with what this process knows of it."""
+        routes = [route for route in shelf.routes if route.entry is entry]
+        gate = self._gates.of(entry.provider.id)
+        failures = [failure for route in routes if (failure := self._health.last_failure(route)) is not None]
+        return replace(
+            entry.provider,
+            models=tuple(
+                replace(
+                    route.model,
+                    health=self._health.of(route),
+                    cools_until=self._health.cools_until(route),
+                    roles=tuple(shelf.leading_to(route)),
+                )
+                for route in routes
+            ),
+            health=self._health.of_all(routes),
+            in_flight=gate.in_flight,
+            waiting=gate.waiting,
+            last_failure=max(failures, key=lambda failure: failure.at, default=None),
+        )
 
     def _require_free(self, turn: Turn, name: str) -> None:
-        if any(entry.provider.name == name for entry in self.shelf(turn.tenant).entries):
+        if any(entry.provider.name == name for entry in self._shelves.staged(turn.tenant).entries):
             raise _name_taken(name)
 
-    async def _open(self, row: ProviderRow) -> str | None:
-        """The provider's API key. None when there is none, or when it does not open: its calls say so then."""
-        if row.api_key is None:
+    async def _sealed(self, turn: Turn, provider: UUID, api_key: str | None) -> str | None:
+        if api_key is None:
             return None
-        known = self._opened.get((row.id, row.api_key))
-        if known is not None:
-            return known
-        try:
-            kid = row.api_key.split(":")[1]
-            key = await self._keys.named(row.tenant, kid)
-            if key is None:
-                raise SecretUnreadable()
-            opened = key.open(row.api_key, owner=_owner(row.id), field="api_key").decode()
-        except (SecretUnreadable, IndexError):
-            log.error("catalogue.key_unreadable", provider=row.name)
-            return None
-        self._opened[(row.id, row.api_key)] = opened
-        return opened
-
-    async def _listen(self) -> None:
-        """Wake the refresher at each NOTIFY; connect again when the connection is lost."""
-        assert self._connections.urls is not None
-        while True:
-            try:
-                connection = await asyncpg.connect(self._connections.urls.system)
-            except (*LOST, asyncpg.PostgresError):
-                await asyncio.sleep(RECONNECT_SECONDS)
-                continue
-            try:
-                await self._hear(connection)
-            except LOST:
-                await asyncio.sleep(RECONNECT_SECONDS)
-            finally:
-                connection.terminate()
-
-    async def _hear(self, connection: asyncpg.Connection) -> None:
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda *_: lost.set())
-        await connection.add_listener(CHANNEL, lambda *_: self._stale.set())
-        self._stale.set()  # what changed while nobody listened
-        await lost.wait()
-
-    async def _keep_fresh(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS):
-                    await self._stale.wait()
-            self._stale.clear()
-            try:
-                await self.refresh()
-            except (StateUnavailable, asyncpg.PostgresError) as error:
-                log.warning("catalogue.refresh_failed", error=type(error).__name__)
-                await asyncio.sleep(RECONNECT_SECONDS)
-                self._stale.set()
+        key = await self._keys.of(turn.tenant)
+        return key.seal(api_key.encode(), owner=key_owner(provider), field="api_key")
 
 
 def actor(turn: Turn) -> str:
@@ -316,12 +424,63 @@ async def set_role_rows(session: AsyncSession, tenant: UUID, role: str, routes: 
     )
 
 
+def _entry(shelf: Shelf, provider: str) -> Entry:
+    """By name or id. Raises `NotFound`."""
+    for entry in shelf.entries:
+        if provider in (entry.provider.name, str(entry.provider.id)):
+            return entry
+    raise _no_provider()
+
+
+async def _require_free(work: Work, tenant: UUID, name: str) -> None:
+    taken = select(ProviderRow.id).where(ProviderRow.tenant == tenant, ProviderRow.name == name)
+    if (await work.session.scalars(taken)).first() is not None:
+        raise _name_taken(name)
+
+
+async def _store_model(session: AsyncSession, tenant: UUID, provider: UUID, model: Model) -> None:
+    row = await session.get(ModelRow, (tenant, provider, model.id))
+    if row is None:
+        mine = (ModelRow.tenant == tenant, ModelRow.provider == provider)
+        last = (await session.scalars(select(func.max(ModelRow.position)).where(*mine))).first()
+        row = ModelRow(tenant=tenant, provider=provider, id=model.id, position=0 if last is None else last + 1)
+        session.add(row)
+    row.capabilities = list(model.capabilities)
+    row.context = model.context
+    for name, usd in _price_columns(model.price).items():
+        setattr(row, name, usd)
+
+
+def _price_columns(price: Price | None) -> dict[str, Decimal | None]:
+    return {name: getattr(price, name, None) for name in Price.__struct_fields__}
+
+
+def _check_terms(model: str, terms: ModelTerms) -> None:
+    if not model or len(model) > MOST_NAME or not model.isprintable():
+        raise _invalid("model", f"1 to {MOST_NAME} printable characters")
+    if len(terms.capabilities) > MOST_CAPABILITIES or not all(map(_CAPABILITY.fullmatch, terms.capabilities)):
+        raise _invalid("capabilities", f"words such as {', '.join(KINDS)}, vision, tools; at most {MOST_CAPABILITIES}")
+    _check_price(terms.price)
+
+
+def _check_price(price: Price | None) -> None:
+    amounts = [] if price is None else [usd for usd in _price_columns(price).values() if usd is not None]
+    if not all(usd.is_finite() and 0 <= usd <= MOST_USD and usd == usd.quantize(LEAST_USD) for usd in amounts):
+        raise _invalid("price", f"not negative, at most {MOST_USD}, with at most 12 decimals")
+
+
+def _checked_key(api_key: str | None) -> str | None:
+    cleaned = (api_key or "").strip() or None
+    if cleaned is not None and not (cleaned.isascii() and cleaned.isprintable()):
+        raise _invalid("api_key", "only printable ASCII characters")
+    return cleaned
+
+
 def _require_fit(role: str, routes: Sequence[Route]) -> None:
+    kind = role if role in KINDS else "chat"
     for route in routes:
-        if role == "embedding" and not route.can_embed:
-            raise _invalid("model", f"{route.name} makes no embeddings")
-        if role != "embedding" and not route.can_chat:
-            raise _invalid("model", f"{route.name} cannot chat")
+        if not route.serves(kind):
+            raise _invalid("model", f"{route.name} does not serve {kind}")
     if role == "embedding" and len({route.model.id for route in routes}) > 1:
         # Vectors of two models do not compare: a search would find nonsense without saying so.
         raise _invalid("fallbacks", "the same model at another provider, for this role")
@@ -332,12 +491,12 @@ async def lock(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
 
 
-def _owner(provider_id: UUID) -> str:
-    return f"router.provider/{provider_id}"
-
-
 def _invalid(field: str, error: str) -> ValidationFailed:
     return ValidationFailed(fields=[{"field": field, "error": error}])
+
+
+def _no_provider() -> NotFound:
+    return NotFound("There is no such provider.")
 
 
 def _name_taken(name: str) -> Conflict:

@@ -5,7 +5,7 @@ from sqlalchemy import select, update
 from aibox.core.db import Database, Work
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn, uuid7
-from aibox.router import ProviderAdded, RoleSet, Settings
+from aibox.router import ProviderAdded, RoleSet, Settings, bundles
 from aibox.router import embeddings as minilm
 from aibox.router.catalogue import CatalogueService, actor, lock
 from aibox.router.local import LocalModel
@@ -29,10 +29,11 @@ async def first_boot(
         ).all()
         if not provider:
             await _fill(turn, work, settings, local)
+            await bundles.publish(work.session, turn.tenant)
         elif settings.local:
             for row in provider:
                 if row.type == "local":
-                    await _rename(turn, work, row, local)
+                    await _rename(turn, work, row, local, publishes=settings.apply == "auto")
     await log.end(turn, "sealed")
     await catalogue.refresh()
 
@@ -83,7 +84,7 @@ async def _fill(turn: Turn, work: Work, settings: Settings, local: LocalModel) -
     )
 
 
-async def _rename(turn: Turn, work: Work, provider: ProviderRow, local: LocalModel) -> None:
+async def _rename(turn: Turn, work: Work, provider: ProviderRow, local: LocalModel, *, publishes: bool) -> None:
     """The file that is served changed by setting: the model's row takes its name, and the roles follow it."""
     stored = (
         await work.session.scalars(
@@ -99,3 +100,4 @@ async def _rename(turn: Turn, work: Work, provider: ProviderRow, local: LocalMod
         .where(ModelRow.tenant == turn.tenant, ModelRow.provider == provider.id, ModelRow.id == stored[0].id)
         .values(id=local.model, demonstration=local.is_demonstration)
     )
+    await (bundles.publish if publishes else bundles.stage)(work.session, turn.tenant)

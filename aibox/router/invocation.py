@@ -9,15 +9,18 @@ import structlog
 from aibox.core.errors import AuditUnavailable, TurnEnded
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Artifact, Event, json_artifact, text_artifact
-from aibox.core.turn import Turn
-from aibox.observability import Usage, cost
+from aibox.core.turn import Turn, uuid7
+from aibox.observability import BudgetDecision, Budgets, Prices, Purchase, Usage, cost, dollars
 from aibox.router import ModelInvoked, ModelResponse
 from aibox.router.dialects.chat import Seen, Transcript, count_request_tokens
+from aibox.router.estimate import estimate
 from aibox.router.snapshot import Route
 
 log = structlog.get_logger("aibox.router.invocation")
 
 CANCELLED = "cancelled"
+MOST_TOKENS = 1_000_000_000
+"""More than any context holds."""
 
 
 class Settling:
@@ -26,9 +29,9 @@ class Settling:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, events: EventLog, turn: Turn, event: Event) -> asyncio.Task[None]:
-        """Log `event`; await the task shielded."""
-        task = asyncio.create_task(_log(events, turn, event), name="router.settle")
+    def begin(self, events: EventLog, turn: Turn, *logged: Event) -> asyncio.Task[None]:
+        """Log these events; await the task shielded."""
+        task = asyncio.create_task(_log(events, turn, *logged), name="router.settle")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -44,8 +47,8 @@ class Settling:
             log.warning("invocation.unsettled", error=type(error).__name__)
 
 
-async def _log(events: EventLog, turn: Turn, event: Event) -> None:
-    await events.log(turn, event)
+async def _log(events: EventLog, turn: Turn, *logged: Event) -> None:
+    await events.log(turn, *logged)
 
 
 class Invocation:
@@ -63,9 +66,12 @@ class Invocation:
         request: Artifact,
         events: EventLog,
         settling: Settling,
+        budgets: Budgets,
+        prices: Prices,
     ) -> None:
         self.turn = turn
         self.route = route
+        self.call = uuid7().hex
         self.attempt = attempt
         self.body = body
         self.transcript = Transcript()
@@ -79,14 +85,22 @@ class Invocation:
         self._request = request
         self._events = events
         self._settling = settling
+        self._budgets = budgets
+        self._price = route.price(prices)
         self._began = time.monotonic()
         self._first_byte: float | None = None
         self._is_settled = False
         self._announcement: asyncio.Task[None] | None = None
 
     async def announce(self) -> None:
-        """Log `model_invoked`; durable on return, so the call may follow. Raises `AuditUnavailable`, `TurnEnded`."""
+        """Reserve what the call may cost and log `model_invoked`; durable on return, so the call may follow.
+
+        Raises `AuditUnavailable`, `TurnEnded`, and what `Budgets.reserve` raises.
+        """
+        decision = await self._reserve() if self._budgets.bind(self.turn) else None
         event = ModelInvoked(
+            call=self.call,
+            operation="chat" if self.route.can_chat and self._alias != "embedding" else "embeddings",
             provider=self.route.entry.provider.name,
             model=self.route.model.id,
             alias=self._alias,
@@ -94,7 +108,8 @@ class Invocation:
             stream=self._stream,
             artifacts=(self._request,),
         )
-        self._announcement = self._settling.begin(self._events, self.turn, event)
+        logged = (event,) if decision is None else (decision, event)
+        self._announcement = self._settling.begin(self._events, self.turn, *logged)
         await asyncio.shield(self._announcement)
         self._began = time.monotonic()
 
@@ -116,12 +131,13 @@ class Invocation:
         if self._is_settled:
             return
         self._is_settled = True
-        if self.usage is None:
+        if self.usage is None or not _is_possible(self.usage):
             self.usage = self._counted()
-        price = cost(self.route.price, self.usage)
-        self.cost_usd = None if price is None else format(price.normalize(), "f")
+        usd = cost(self._price, self.usage)
+        self.cost_usd = None if usd is None else dollars(usd)
         now = time.monotonic()
         event = ModelResponse(
+            call=self.call,
             provider=self.route.entry.provider.name,
             model=self.route.model.id,
             alias=self._alias,
@@ -129,11 +145,15 @@ class Invocation:
             stream=self._stream,
             principal=self.turn.principal.pseudonym,
             key=self.turn.principal.key_id or "",
+            agent=self.turn.agent,
             ok=not code,
             code=code,
             finish_reason=(self.finish_reason or "")[:100],
             input_tokens=self.usage.input_tokens,
+            cached_tokens=self.usage.cached_tokens,
+            cache_write_tokens=self.usage.cache_write_tokens,
             output_tokens=self.usage.output_tokens,
+            reasoning_tokens=self.usage.reasoning_tokens,
             estimated=self.usage.estimated,
             cost_usd=self.cost_usd or "",
             latency_ms=_milliseconds(now - self._began),
@@ -148,6 +168,22 @@ class Invocation:
             if self._announcement is not None:
                 await asyncio.shield(self._announcement)
                 await self.settle(code=CANCELLED)
+
+    async def _reserve(self) -> BudgetDecision | None:
+        likely = estimate(self.body)
+        return await self._budgets.reserve(
+            self.turn,
+            Purchase(
+                call=self.call,
+                provider=self.route.entry.provider.name,
+                model=self.route.model.id,
+                price=self._price,
+                input_tokens=likely.input_tokens,
+                output_tokens=likely.output_tokens if self.route.can_chat else 0,
+                choices=likely.choices,
+                context=self.route.model.context,
+            ),
+        )
 
     def _counted(self) -> Usage:
         """The provider did not say: nothing for a call it never took, else what we count."""
@@ -165,6 +201,11 @@ class Invocation:
         if not self.transcript.tool_calls:
             return (text_artifact(self.transcript.text),)
         return (json_artifact({"content": self.transcript.text, "tool_calls": self.transcript.tool_calls}),)
+
+
+def _is_possible(usage: Usage) -> bool:
+    """Whether tokens can be so many: a provider that says less than none, or trillions, is not believed."""
+    return all(0 <= getattr(usage, name) <= MOST_TOKENS for name in usage.__struct_fields__)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from aibox.core.http import Broken, Client, Ours, Unreachable
 from aibox.router import BackendUnavailable, Settings
+from aibox.router.gates import Gate, Limits, Slot
 from aibox.router.wheels import FileUnusable, check, wheel_file
 
 log = structlog.get_logger("aibox.router.local")
@@ -33,11 +34,16 @@ _SAMPLING: Final = {"temp": 0.2, "top_p": 0.9, "penalty_repeat": 1.1}
 
 MOST_TOKENS: Final = 1024
 """The longest answer: a small model that lost its thread does not stop by itself."""
+QUEUE_SECONDS: Final = 60.0
+"""The longest wait for one's turn with it."""
 LOAD_SECONDS: Final = 120.0
 CHECK_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 1.5
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_SECONDS: Final = 60.0
+WEIGH_SECONDS: Final = 1.0
+SPARE_MB: Final = 2048
+"""What its process may take beyond the file: context, buffers, and a margin that only a leak passes."""
 MOST_THREADS: Final = 8
 
 
@@ -58,8 +64,7 @@ class LocalModel:
         self._key = secrets.token_urlsafe(32)
         self._endpoint: Endpoint | None = None
         self._changed = asyncio.Event()
-        self._turns = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._gate = Gate()
         self.state: Literal["off", "starting", "ready", "broken"] = "starting" if settings.local else "off"
         self.problem = "" if settings.local else "it is switched off (router.local)"
         self.pid: int | None = None
@@ -97,19 +102,9 @@ class LocalModel:
             raise BackendUnavailable(f"The local model cannot be reached: {self.problem or 'it is still starting'}.")
         return self._endpoint
 
-    async def take(self) -> None:
-        """Wait for one's turn with it; `release` afterwards. Raises `BackendUnavailable` when too many wait."""
-        if self._turns.locked() and self._waiting >= self._settings.local_waiting:
-            raise BackendUnavailable("The local model is busy: too many calls wait for it. Try again shortly.")
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-
-    def release(self) -> None:
-        """Let the next one in."""
-        self._turns.release()
+    async def take(self) -> Slot:
+        """Wait for one's turn with it; leave the slot afterwards. Raises `FullError` when too many wait, or so long."""
+        return await self._gate.enter(Limits(1, self._settings.local_waiting, QUEUE_SECONDS))
 
     async def _supervise(self) -> None:
         try:
@@ -174,14 +169,17 @@ class LocalModel:
             self._endpoint = endpoint
             self._become("ready", "")
             log.info("local_model.ready", model=self.model)
-            watcher = asyncio.create_task(self._watch(endpoint))
-            ended = asyncio.create_task(process.wait())
+            watchers = {
+                asyncio.create_task(self._watch(endpoint)),
+                asyncio.create_task(_weigh(process.pid, self._settings.local_memory_mb or _most_memory_mb(path))),
+                asyncio.create_task(process.wait()),
+            }
             try:
-                await asyncio.wait({watcher, ended}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                watcher.cancel()
-                ended.cancel()
-                await asyncio.gather(watcher, ended, return_exceptions=True)
+                for watcher in watchers:
+                    watcher.cancel()
+                await asyncio.gather(*watchers, return_exceptions=True)
             log.warning("local_model.ended", code=process.returncode)
         finally:
             self._endpoint = None
@@ -251,6 +249,28 @@ class LocalModel:
         self.state, self.problem = state, problem
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _weigh(pid: int, most_mb: int) -> None:
+    """Return when the process takes more memory than it may."""
+    taken = memory_mb(pid)
+    while taken <= most_mb:
+        await asyncio.sleep(WEIGH_SECONDS)
+        taken = memory_mb(pid)
+    log.warning("local_model.too_large", taken_mb=taken, most_mb=most_mb)
+
+
+def memory_mb(pid: int, *, proc: Path = Path("/proc")) -> int:
+    """The memory that `pid` holds for itself, in MiB, without the files it maps; 0 where nobody can tell."""
+    try:
+        lines = (proc / str(pid) / "status").read_text().splitlines()
+    except OSError:  # not Linux, or it has ended: another watcher sees that
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))) // 1024
+
+
+def _most_memory_mb(path: Path) -> int:
+    return path.stat().st_size // 2**20 + SPARE_MB
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

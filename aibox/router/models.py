@@ -24,11 +24,14 @@ class ProviderRow(Row):
     base_url: Mapped[str]
     api_key: Mapped[str | None]
     enabled: Mapped[bool] = mapped_column(default=True)
+    max_concurrency: Mapped[int | None]
+    max_waiting: Mapped[int] = mapped_column(default=100)
+    queue_seconds: Mapped[float] = mapped_column(default=30.0)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class ModelRow(Row):
-    """A model of a provider; prices in US dollars per million tokens, both or neither."""
+    """A model of a provider; prices in US dollars per million tokens, the first two both or neither."""
 
     __tablename__ = "model"
     __table_args__ = ({"schema": "router"},)
@@ -40,6 +43,9 @@ class ModelRow(Row):
     context: Mapped[int | None]
     input_usd: Mapped[Decimal | None] = mapped_column(Numeric)
     output_usd: Mapped[Decimal | None] = mapped_column(Numeric)
+    cached_input_usd: Mapped[Decimal | None] = mapped_column(Numeric)
+    cache_write_usd: Mapped[Decimal | None] = mapped_column(Numeric)
+    reasoning_usd: Mapped[Decimal | None] = mapped_column(Numeric)
     demonstration: Mapped[bool] = mapped_column(default=False)
     position: Mapped[int] = mapped_column(default=0)
 

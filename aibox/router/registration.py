@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from aibox.core.errors import ValidationFailed
 from aibox.core.http import Broken, Client, Reply, Unreachable
-from aibox.router import ProviderKeyMissing, ProviderProbeFailed, UpstreamRedirect
+from aibox.router import AdapterName, ProviderKeyMissing, ProviderProbeFailed, UpstreamRedirect
+from aibox.router.adapters.known import ADAPTERS
 from aibox.router.dialects.chat import error_sentence
 
 PROBE_SECONDS = 15.0
@@ -21,7 +22,7 @@ MOST_MODELS = 2000
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ENDPOINT = re.compile(
-    r"/+(chat/completions|completions|responses|embeddings|messages|models)?/*$",
+    r"/+(chat/completions|completions|responses|embeddings|messages(/count_tokens)?|models)?/*$",
 )
 
 
@@ -42,7 +43,7 @@ def checked_name(name: str) -> str:
 
 
 def normalised(base_url: str) -> str:
-    """`base_url` trimmed, with `https` where no scheme stands, without endpoint, query and trailing slash.
+    """`base_url` trimmed, with `https` where no scheme stands, without endpoint, query, doubled and trailing slashes.
 
     Raises `ValidationFailed` for what is no http or https address, and for one with a user name or password.
     """
@@ -58,7 +59,7 @@ def normalised(base_url: str) -> str:
         raise _wrong("this is not an http or https address")
     if parts.username is not None or parts.password is not None:
         raise _wrong("put the key into api_key, not into the address")
-    path = parts.path
+    path = re.sub("/{2,}", "/", parts.path)
     while (shorter := _ENDPOINT.sub("", path)) != path:
         path = shorter
     return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, "", ""))
@@ -75,17 +76,24 @@ class Probed(Struct, frozen=True):
     models: tuple[Listed, ...]
 
 
-async def probe(http: Client, base_url: str, api_key: str | None, *, connect_seconds: float) -> Probed:
+async def probe(
+    http: Client,
+    base_url: str,
+    api_key: str | None,
+    *,
+    adapter: AdapterName = "chat_completions",
+    connect_seconds: float,
+) -> Probed:
     """Ask `base_url` for its models; where it has no path and knows no `/models`, ask below `/v1`.
 
     Raises `ProviderProbeFailed`, `ProviderKeyMissing`, `UpstreamRedirect`, `AddressRefused`.
     """
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            reply, body = await _get_models(http, base_url, api_key, connect_seconds)
+            reply, body = await _get_models(http, base_url, adapter, api_key, connect_seconds)
             if reply.status == 404 and not urlsplit(base_url).path:
                 base_url += "/v1"
-                reply, body = await _get_models(http, base_url, api_key, connect_seconds)
+                reply, body = await _get_models(http, base_url, adapter, api_key, connect_seconds)
     except TimeoutError:
         raise ProviderProbeFailed(f"The provider did not list its models within {PROBE_SECONDS:g} s.") from None
     except Unreachable as error:
@@ -95,9 +103,13 @@ async def probe(http: Client, base_url: str, api_key: str | None, *, connect_sec
     return Probed(base_url, _models(reply, body, api_key))
 
 
-async def _get_models(http: Client, base_url: str, api_key: str | None, connect_seconds: float) -> tuple[Reply, bytes]:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    reply = await http.send("GET", f"{base_url}/models", headers=headers, connect_seconds=connect_seconds)
+async def _get_models(
+    http: Client, base_url: str, adapter: AdapterName, api_key: str | None, connect_seconds: float
+) -> tuple[Reply, bytes]:
+    # Anthropic lists twenty at a time where nobody asks for more.
+    url = f"{base_url}/models?limit=1000" if adapter == "anthropic_messages" else f"{base_url}/models"
+    headers = ADAPTERS[adapter].headers(api_key)
+    reply = await http.send("GET", url, headers=headers, connect_seconds=connect_seconds)
     with contextlib.closing(reply):
         if reply.redirect is not None:
             raise UpstreamRedirect(f"The provider redirects to {reply.redirect}; use that as its base URL.")
@@ -134,8 +146,8 @@ def _listed(value: Any) -> tuple[Listed, ...]:
 
 
 def _context(item: dict[str, Any]) -> int | None:
-    """vLLM says `max_model_len`, OpenRouter and others `context_length`."""
-    for member in ("max_model_len", "context_length", "context_window"):
+    """vLLM says `max_model_len`, OpenRouter and others `context_length`, Anthropic `max_input_tokens`."""
+    for member in ("max_model_len", "context_length", "context_window", "max_input_tokens"):
         value = item.get(member)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31:
             return value

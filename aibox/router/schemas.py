@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from aibox.router import AdapterName
+
 
 class NewProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider to add; `models` None takes all it lists."""
@@ -12,6 +14,7 @@ class NewProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     base_url: str
     api_key: str | None = None
     type: Literal["vllm", "external"] = "external"
+    adapter: AdapterName = "chat_completions"
     models: list[str] | None = None
 
 

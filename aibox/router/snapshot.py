@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from aibox.observability import Price
-from aibox.router import ROLES, Model, ModelUnknown, Provider, RoleNotConfigured
+from aibox.observability import Price, Prices
+from aibox.router import KINDS, ROLES, AdapterName, Model, ModelUnknown, Provider, RoleNotConfigured
 from aibox.router.models import ModelRow, ProviderRow, RoleRow
 
 FREE = Price(input_usd=Decimal(0), output_usd=Decimal(0))
@@ -36,20 +36,26 @@ class Route(Struct, frozen=True):
         """`provider/model`: names it whatever else the tenant has."""
         return f"{self.entry.provider.name}/{self.model.id}"
 
+    def serves(self, kind: str) -> bool:
+        """Whether the model is of this kind; one of which nobody said is taken for any."""
+        said = self.model.capabilities
+        return kind in said or not any(known in said for known in KINDS)
+
     @property
     def can_chat(self) -> bool:
-        return not self.model.capabilities or "chat" in self.model.capabilities
+        return self.serves("chat")
 
     @property
     def can_embed(self) -> bool:
-        return not self.model.capabilities or "embedding" in self.model.capabilities
+        return self.serves("embedding")
 
-    @property
-    def price(self) -> Price | None:
-        """What it costs; what we serve ourselves costs nothing unless priced."""
-        if self.model.price is None and self.entry.provider.type in ("local", "vllm"):
-            return FREE
-        return self.model.price
+    def price(self, prices: Prices) -> Price | None:
+        """What it costs: the price set on it, else a known one; what we serve ourselves costs nothing unless priced."""
+        if self.model.price is not None:
+            return self.model.price
+        is_ours = self.entry.provider.type in ("local", "vllm")
+        known = prices.find(self.entry.provider.name, self.model.id, is_ours=is_ours)
+        return FREE if known is None and is_ours else known
 
 
 class Shelf(Struct, frozen=True):
@@ -83,6 +89,10 @@ class Shelf(Struct, frozen=True):
         if not route.entry.provider.enabled:
             raise ModelUnknown(f"The provider of {name[:100]} is switched off.")
         return (route,)
+
+    def leading_to(self, route: Route) -> list[str]:
+        """The roles that ask this model, first or later."""
+        return [alias for alias in ROLES if any(one is route for one in self.roles.get(alias, ()))]
 
     def aliases(self, route: Route) -> list[str]:
         """The roles that ask this model first."""
@@ -124,11 +134,15 @@ def _entry(row: ProviderRow, models: Sequence[ModelRow], api_key: str | None) ->
     provider = Provider(
         id=row.id,
         name=row.name,
-        # The table's CHECK holds the column to these three.
+        # The table's CHECKs hold both columns to what is known.
         type=cast(Literal["local", "vllm", "external"], row.type),
+        adapter=cast(AdapterName, row.adapter),
         base_url=row.base_url,
         has_key=row.api_key is not None,
         enabled=row.enabled,
+        max_concurrency=row.max_concurrency,
+        max_waiting=row.max_waiting,
+        queue_seconds=row.queue_seconds,
         models=tuple(_model(row.name, model) for model in models),
     )
     return Entry(provider, int(row.created_at.timestamp()), api_key)
@@ -137,7 +151,13 @@ def _entry(row: ProviderRow, models: Sequence[ModelRow], api_key: str | None) ->
 def _model(provider: str, row: ModelRow) -> Model:
     price = None
     if row.input_usd is not None and row.output_usd is not None:
-        price = Price(input_usd=row.input_usd, output_usd=row.output_usd)
+        price = Price(
+            input_usd=row.input_usd,
+            output_usd=row.output_usd,
+            cached_input_usd=row.cached_input_usd,
+            cache_write_usd=row.cache_write_usd,
+            reasoning_usd=row.reasoning_usd,
+        )
     return Model(
         id=row.id,
         provider=provider,

@@ -8,8 +8,10 @@ from typing import Final, Self
 from aibox.core.errors import AIBoxError
 from aibox.core.http import Broken
 from aibox.observability import Usage
-from aibox.router import BackendUnavailable, Chunk
+from aibox.router import BackendCut, BackendFailed, BackendMalformed, BackendTimeout, Chunk
+from aibox.router.adapters.port import Reading
 from aibox.router.dialects import chat, sse
+from aibox.router.dialects.exchange import Writer
 from aibox.router.invocation import Invocation
 from aibox.router.upstream import Answering, FailedError
 
@@ -24,7 +26,10 @@ class LiveStream:
         invocation: Invocation,
         answer: Answering,
         *,
+        reading: Reading,
+        writer: Writer | None,
         wants_usage: bool,
+        omitted: tuple[str, ...],
         idle_seconds: float,
         deadline: float,
     ) -> None:
@@ -32,15 +37,17 @@ class LiveStream:
         self.model = invocation.route.model.id
         self.attempts = invocation.attempt
         self.context = invocation.route.model.context
+        self.omitted = omitted
         self._invocation = invocation
         self._answer = answer
+        self._reading = reading
+        self._writer = writer
         self._wants_usage = wants_usage
         self._idle_seconds = idle_seconds
         self._deadline = deadline
         self._splitter = sse.Splitter()
         self._ready: deque[Chunk] = deque()
-        self._open: set[int] = set()
-        self._has_finished = False
+        self._last: list[Chunk] = []
         self._is_over = False
         self._failure: AIBoxError | None = None
         self._was_cut = False
@@ -63,17 +70,17 @@ class LiveStream:
 
     async def __anext__(self) -> Chunk:
         while not self._ready:
-            if self._is_over:
-                await self._end()
-            await self._advance()
+            if self._is_closed:
+                raise StopAsyncIteration
+            await (self._end() if self._is_over else self._advance())
         return self._ready.popleft()
 
     async def begin(self, *, until: float) -> None:
         """Read until the first chunk is here, `until` at the latest. Raises `FailedError` when the stream has none."""
         while not self._ready and not self._is_over:
             await self._advance(until=min(until, self._deadline))
-        if not self._ready:
-            failure = self._failure or BackendUnavailable(f"The provider {self.provider} sent an empty answer.")
+        if not self._ready and not self._last:
+            failure = self._failure or BackendMalformed(f"The provider {self.provider} sent an empty answer.")
             raise FailedError(failure, retry=self._was_cut, down=self._was_cut)
 
     async def close(self) -> None:
@@ -85,12 +92,15 @@ class LiveStream:
         await self._invocation.abandon()
 
     async def _end(self) -> None:
+        """Settle; the last chunks are ready then. Raises what the stream failed with."""
         self._is_closed = True
         self._answer.close()
         await self._invocation.settle(code=self._failure.code if self._failure is not None else "")
         if self._failure is not None:
             raise self._failure
-        raise StopAsyncIteration
+        if self._writer is not None:
+            self._last = self._writer.close(self._reading.end(), self._invocation.usage)
+        self._ready.extend(self._last)
 
     async def _advance(self, *, until: float | None = None) -> None:
         """Take in the next piece: more chunks are ready then, or it is over."""
@@ -101,13 +111,13 @@ class LiveStream:
                 piece = await self._answer.read()
             events = self._splitter.feed(piece) if piece else self._splitter.end()
         except TimeoutError:
-            self._fail(f"The provider {self.provider} stopped answering.")
+            self._fail(BackendTimeout(f"The provider {self.provider} stopped answering."))
             return
         except Broken:
             self._cut()
             return
         except sse.TooLongError:
-            self._fail(f"The provider {self.provider} sent what is no answer.")
+            self._fail(BackendMalformed(f"The provider {self.provider} sent what is no answer."))
             return
         for data in events:
             self._take(data, is_last_breath=not piece)
@@ -119,42 +129,46 @@ class LiveStream:
             await self._drain()
 
     def _take(self, data: bytes, *, is_last_breath: bool) -> None:
-        if data == chat.DONE:
-            # Some servers end without a reason; whoever says it is done is believed.
-            self._is_over = True
-            return
         try:
-            seen = chat.read(data)
+            seen = self._reading.take(data)
+            steps = self._reading.steps() if self._writer is not None else ()
         except chat.MalformedError:
             if is_last_breath:  # a piece of an event: the cut went through it
                 self._cut()
             else:
-                self._fail(f"The provider {self.provider} sent what is no answer.")
+                self._fail(BackendMalformed(f"The provider {self.provider} sent what is no answer."))
             return
         if seen.error is not None:
-            self._fail(f"The provider {self.provider} failed: {seen.error}")
+            self._fail(BackendFailed(f"The provider {self.provider} failed: {seen.error}"))
+            return
+        if seen.is_last:
+            self._is_over = True
+            if not self._reading.is_complete:
+                self._cut()
+                return
+        if data == chat.DONE:
             return
         self._invocation.hear(seen)
-        self._open.update(seen.open)
-        self._open.difference_update(seen.finished)
-        self._has_finished = self._has_finished or bool(seen.finished)
-        if self._wants_usage or not seen.is_usage_only:
-            self._ready.append(Chunk(data, seen.text, seen.finish_reason, seen.usage))
+        if self._writer is not None:
+            self._ready.extend(self._writer.write(steps))
+        elif self._wants_usage or not seen.is_usage_only:
+            chunk = Chunk(data, seen.text, seen.finish_reason, seen.usage, seen.event, seen.is_last)
+            (self._last if seen.is_last else self._ready).append(chunk)
 
     def _finish(self) -> None:
-        """The body ended without `[DONE]`: well when every choice that began had its end."""
-        if self._has_finished and not self._open:
+        """The body ended without saying so."""
+        if self._reading.is_complete:
             self._is_over = True
         else:
             self._cut()
 
     def _cut(self) -> None:
         self._was_cut = True
-        self._fail(f"The provider {self.provider} cut its answer short.")
+        self._fail(BackendCut(f"The provider {self.provider} cut its answer short."))
 
-    def _fail(self, sentence: str) -> None:
+    def _fail(self, failure: AIBoxError) -> None:
         self._is_over = True
-        self._failure = BackendUnavailable(sentence)
+        self._failure = failure
 
     async def _drain(self) -> None:
         """Read the end of the body, which mostly is here already: the connection can serve the next call then."""

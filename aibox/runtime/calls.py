@@ -12,9 +12,13 @@ from aibox.core.eventlog import EventLog
 from aibox.core.events import TurnFailed
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked
-from aibox.router import Answer, AnswerStream, Embedded, ModelStream
+from aibox.observability import BudgetExceeded
+from aibox.router import Answer, AnswerStream, Counted, Embedded, ModelStream
 
 log = structlog.get_logger("aibox.runtime.calls")
+
+MOST_NAMED = 1000
+"""The longest list of what was left out, in bytes: a client chose the names."""
 
 
 class Reply:
@@ -65,8 +69,8 @@ class CallResponse:
             # The client left. The router has closed the provider's call and billed what was used.
             await asyncio.shield(self._events.end(self._turn, "abandoned"))
             raise
-        except Blocked as blocked:
-            await self._refuse(reply, blocked, "denied")
+        except (Blocked, BudgetExceeded) as refused:
+            await self._refuse(reply, refused, "denied")
         except AIBoxError as error:
             await self._refuse(reply, error, "failed")
         except Exception:
@@ -91,7 +95,7 @@ class CallResponse:
 
 
 def headers_of(
-    answer: Answer | ModelStream | Embedded, media_type: str = "application/json", *, omitted: tuple[str, ...] = ()
+    answer: Answer | ModelStream | Embedded | Counted, media_type: str = "application/json"
 ) -> list[tuple[bytes, bytes]]:
     """The headers of a good answer: who gave it, and what of the request was left out."""
     headers = [
@@ -101,7 +105,13 @@ def headers_of(
         (b"x-aibox-model", answer.model.encode()),
         (b"x-aibox-attempts", str(answer.attempts).encode()),
     ]
-    return [*headers, (b"x-aibox-omitted", ", ".join(omitted).encode())] if omitted else headers
+    if isinstance(answer, Counted) and answer.is_estimate:
+        headers.append((b"x-aibox-estimated", b"true"))
+    omitted = () if isinstance(answer, Embedded | Counted) else answer.omitted
+    if omitted:
+        named = ", ".join(omitted).encode("ascii", "replace")[:MOST_NAMED]
+        headers.append((b"x-aibox-omitted", named.replace(b"\r", b" ").replace(b"\n", b" ")))
+    return headers
 
 
 async def _disconnected(receive: Receive) -> None:

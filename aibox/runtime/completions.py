@@ -10,61 +10,35 @@ from collections.abc import Mapping
 from functools import partial
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
-from aibox.core.errors import BadRequest, ValidationFailed
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Guardrail
-from aibox.router import Answer, Dialect, Exchange, ModelCall, ModelRouter
+from aibox.router import Answer, Asked, Dialect, ModelCall, ModelRouter, TokenCounter, require_allowed
 from aibox.runtime.calls import CallResponse, Reply, headers_of
-from aibox.runtime.relay import Relay, answered, asked
-
-
-class StreamOptions(Struct, frozen=True):
-    include_usage: bool = False
-
-
-class CompletionRequest(Struct, frozen=True):
-    """What we read of a Chat Completions request; every other member passes on as it is."""
-
-    model: str
-    messages: list[Raw]
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    n: int | None = None
-
-
-class Part(Struct, frozen=True):
-    type: str
-    text: str | None = None
-
-
-class ReadMessage(Struct, frozen=True):
-    """What a message has to be; more is not asked of it."""
-
-    role: str
-    content: str | list[Part] | None = None
+from aibox.runtime.relay import Relay, asked
 
 
 class Call(Struct, frozen=True, kw_only=True):
     """What a call knows so far: the state that its steps hand on."""
 
     turn: Turn
-    exchange: Exchange
+    dialect: Dialect
     body: bytes
-    request: CompletionRequest
+    asked: Asked
+    headers: Mapping[str, str] = {}
     is_guarded: bool = True
 
     @property
     def model_call(self) -> ModelCall:
-        options = self.request.stream_options
         return ModelCall(
-            model=self.request.model,
+            model=self.asked.model,
             body=self.body,
-            wants_usage=options is not None and options.include_usage,
-            max_tokens=self.exchange.max_tokens,
+            dialect=self.dialect.name,
+            wants_usage=self.asked.wants_usage,
+            headers=self.headers,
         )
 
 
@@ -72,49 +46,64 @@ class Completions:
     """Serves calls of other AI clients."""
 
     def __init__(
-        self, log: EventLog, guardrail: Guardrail, router: ModelRouter, dialects: Mapping[str, Dialect]
+        self,
+        log: EventLog,
+        guardrail: Guardrail,
+        router: ModelRouter,
+        counter: TokenCounter,
+        dialects: Mapping[str, Dialect],
     ) -> None:
         self._log = log
         self._guardrail = guardrail
         self._router = router
+        self._counter = counter
         self._dialects = dialects
 
-    def serve(self, turn: Turn, body: bytes, dialect: str) -> CallResponse:
-        """The response to a request's `body`, as an ASGI application. It ends the turn."""
+    def serve(self, turn: Turn, body: bytes, dialect: str, headers: Mapping[str, str] = {}) -> CallResponse:
+        """The response to a request's `body`, as an ASGI application. It ends the turn.
+
+        `headers` are the request's, of which the dialect's own go along.
+        """
         spoken = self._dialects[dialect]
-        return CallResponse(self._log, turn, spoken.path, partial(self._work, turn, body, spoken))
+        own = {name: headers[name] for name in spoken.headers if name in headers}
+        return CallResponse(self._log, turn, spoken.path, partial(self._work, turn, body, spoken, own))
 
-    async def _work(self, turn: Turn, body: bytes, dialect: Dialect, reply: Reply) -> None:
-        call = await self.guard_in(await self.prepare(turn, dialect.read(body)))
-        await (self._stream(call, reply) if call.request.stream else self._answer(call, reply))
+    def count(self, turn: Turn, body: bytes, headers: Mapping[str, str] = {}) -> CallResponse:
+        """The response that says how many tokens a Messages request has. It ends the turn."""
+        spoken = self._dialects["messages"]
+        own = {name: headers[name] for name in spoken.headers if name in headers}
+        return CallResponse(self._log, turn, spoken.path, partial(self._count, turn, body, spoken, own))
 
-    async def prepare(self, turn: Turn, exchange: Exchange) -> Call:
-        """Read the request. Raises `BadRequest` for what is no JSON, `ValidationFailed` for what is no request."""
+    async def _count(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str], reply: Reply) -> None:
+        call = await self.guard_in(await self.prepare(turn, body, dialect, headers))
+        counted = await self._counter.count_tokens(turn, call.model_call)
+        await self._log.end(turn, "sealed")
+        await reply.start(headers_of(counted))
+        await reply.end(msgspec.json.encode({"input_tokens": counted.tokens}))
+
+    async def _work(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str], reply: Reply) -> None:
         try:
-            request = msgspec.json.decode(exchange.body, type=CompletionRequest)
-        except msgspec.ValidationError as error:
-            raise ValidationFailed(f"The request is not valid: {error}.") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise BadRequest("The body is not JSON.") from None
-        if not request.messages:
-            raise ValidationFailed("The request has no messages.")
+            call = await self.guard_in(await self.prepare(turn, body, dialect, headers))
+            await (self._stream(call, reply) if call.asked.is_stream else self._answer(call, reply))
+        finally:
+            self._guardrail.release(turn)
+
+    async def prepare(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str] = {}) -> Call:
+        """Read the request. Raises `BadRequest`, `ValidationFailed`, `ModelForbidden`."""
+        opened = dialect.open(body)
+        require_allowed(turn, opened.model)
         is_guarded = not await self._guardrail.is_off(turn)
-        return Call(turn=turn, exchange=exchange, body=exchange.body, request=request, is_guarded=is_guarded)
+        return Call(turn=turn, dialect=dialect, body=body, asked=opened, headers=headers, is_guarded=is_guarded)
 
     async def guard_in(self, call: Call) -> Call:
         """Judge every text of the request; raises `Blocked`. Unchanged texts leave the body as it is."""
         if not call.is_guarded:
             return call
-        for message in call.request.messages:
-            _require_message(message)
-        try:
-            members, places = asked(call.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise BadRequest("The body is not JSON.") from None
+        members, places = asked(call.body)
         texts = [place.text for place in places]
         if not texts:
             return call
-        external = await self._router.is_external(call.turn, call.request.model)
+        external = await self._router.is_external(call.turn, call.asked.model)
         instructions = {index for index, place in enumerate(places) if place.is_instruction}
         verdicts = await self._guardrail.check_input(call.turn, texts, external=external, instructions=instructions)
         blocked = next((verdict for verdict in verdicts if verdict.decision == "block"), None)
@@ -129,45 +118,33 @@ class Completions:
     async def complete(self, call: Call) -> tuple[bytes, Answer]:
         """Steps `ask` and `guard_out` of a call that does not stream: the response body, and what it cost."""
         answer = await self._router.complete(call.turn, call.model_call)
-        if not call.is_guarded:
-            return answer.data, answer
-        body = msgspec.json.decode(answer.data)
-        is_changed = False
-        for piece in list(answered(body, "message")):
-            output = self._guardrail.output(call.turn)
-            shown = await output.push(piece.place.text) + await output.close()
-            if shown != piece.place.text:
-                piece.put(shown)
-                is_changed = True
-        return (msgspec.json.encode(body) if is_changed else answer.data), answer
+        relay = self._relay(call)
+        return (answer.data if relay is None else await relay.whole(answer.data)), answer
 
     async def _answer(self, call: Call, reply: Reply) -> None:
         data, answer = await self.complete(call)
-        whole = call.exchange.whole(data, answer.usage, id=call.turn.id.hex)
         await self._log.end(call.turn, "sealed")
-        await reply.start(headers_of(answer, omitted=call.exchange.omitted))
-        await reply.end(whole)
+        await reply.start(headers_of(answer))
+        await reply.end(data)
 
     async def _stream(self, call: Call, reply: Reply) -> None:
-        """The same three steps while the answer arrives. What passed no filter is on its way at once."""
-        relay = Relay(lambda: self._guardrail.output(call.turn)) if call.is_guarded else None
-        writer = reply.stream = call.exchange.stream(id=call.turn.id.hex)
+        """The same three steps while the answer arrives. What passed no filter is on its way at once; what ends the
+        answer waits for the seal."""
+        writer = reply.stream = call.dialect.stream(id=call.turn.id.hex)
+        last = b""
         async with self._router.stream(call.turn, call.model_call) as stream:
-            await reply.start(headers_of(stream, "text/event-stream", omitted=call.exchange.omitted))
-            async for chunk in stream:
-                for data in [chunk.data] if relay is None else await relay.push(chunk):
-                    await reply.push(writer.push(data))
-            for data in [] if relay is None else await relay.close():
-                await reply.push(writer.push(data))
-            last = writer.close(stream.usage)
+            await reply.start(headers_of(stream, "text/event-stream"))
+            relay = self._relay(call)
+            async for chunk in stream if relay is None else relay.through(stream):
+                if chunk.is_last:
+                    last = writer.push(chunk)
+                else:
+                    await reply.push(writer.push(chunk))
         await self._log.end(call.turn, "sealed")
-        await reply.end(last)
+        await reply.end(last + writer.close())
 
-
-def _require_message(message: Raw) -> None:
-    try:
-        msgspec.json.decode(message, type=ReadMessage)
-    except msgspec.ValidationError as error:
-        raise ValidationFailed(f"A message is not valid: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest("The body is not JSON.") from None
+    def _relay(self, call: Call) -> Relay | None:
+        """What lets the answer through; None where nothing is filtered."""
+        if not call.is_guarded:
+            return None
+        return Relay(call.dialect, lambda form: self._guardrail.output(call.turn, form=form))

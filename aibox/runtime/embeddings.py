@@ -16,7 +16,7 @@ from aibox.core.errors import BadRequest, ValidationFailed
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Guardrail
-from aibox.router import Embedded, EmbeddingModels
+from aibox.router import Embedded, EmbeddingModels, require_allowed
 from aibox.runtime.calls import CallResponse, Reply, headers_of
 
 PATH = "/v1/embeddings"
@@ -24,7 +24,7 @@ MOST_TEXTS = 2048
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True):
-    """What we read of a request; other members, such as `user`, are left out."""
+    """What we read of a request; other members pass to a provider by URL."""
 
     model: str
     input: Any
@@ -46,11 +46,20 @@ class Embeddings:
 
     async def _work(self, turn: Turn, body: bytes, reply: Reply) -> None:
         request = _read(body)
-        texts = await self._guard_in(turn, request.model, _texts(request.input))
-        embedded = await self._models.embedded(turn, texts, model=request.model, dimensions=request.dimensions)
+        require_allowed(turn, request.model)
+        given = _texts(request.input)
+        texts = await self._guard_in(turn, request.model, given)
+        embedded = await self._models.embedded(
+            turn,
+            texts,
+            model=request.model,
+            dimensions=request.dimensions,
+            body=body if texts == given else _with_input(body, texts),
+        )
         await self._log.end(turn, "sealed")
         await reply.start(headers_of(embedded))
-        await reply.end(_answer(embedded, is_packed=request.encoding_format == "base64"))
+        is_packed = request.encoding_format == "base64"
+        await reply.end(_answer(embedded, is_packed=is_packed) if embedded.data is None else embedded.data)
 
     async def _guard_in(self, turn: Turn, model: str, texts: list[str]) -> list[str]:
         """The texts as they may leave the house; raises `Blocked`."""
@@ -70,6 +79,13 @@ def _read(body: bytes) -> EmbeddingRequest:
         raise ValidationFailed(f"The request is not valid: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadRequest("The body is not JSON.") from None
+
+
+def _with_input(body: bytes, texts: list[str]) -> bytes:
+    """The request with its texts as they may leave the house."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    members["input"] = msgspec.Raw(msgspec.json.encode(texts))
+    return msgspec.json.encode(members)
 
 
 def _texts(given: object) -> list[str]:

@@ -1,21 +1,23 @@
-"""The texts in requests and answers of Chat Completions, and how a stream passes the output filter.
+"""The texts in requests of every dialect, and how a stream passes the output filter.
 
-Whatever is text is judged: contents, refusals, reasoning and the arguments of tools, each choice for itself. What
-nothing changes passes byte for byte.
+Whatever is text is judged: contents, refusals, reasoning and what tools are given, each part for itself. What nothing
+changes passes byte for byte.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from aibox.guardrail import OutputFilter
-from aibox.router import Chunk
+from aibox.core.errors import BadRequest, ValidationFailed
+from aibox.guardrail import Form, OutputFilter
+from aibox.router import Chunk, Dialect, ModelStream, Said
 
-PASSED = frozenset({"model", "stream", "stream_options"})
-"""Members of a request that are ours to read."""
+PASSED = frozenset({"model", "stream", "stream_options", "include", "store"})
+"""Members of a request that are ours to read, or name things."""
 
 NAMES = frozenset(
     {
@@ -23,23 +25,32 @@ NAMES = frozenset(
         "type",
         "id",
         "tool_call_id",
+        "tool_use_id",
+        "call_id",
         "name",
         "required",
+        "status",
         "$ref",
         "url",
         "image_url",
+        "media_type",
         "data",
         "file_data",
         "file_id",
+        "signature",
+        "encrypted_content",
     }
 )
 """Members whose value is a name, a place or bytes: to mask them would break the request."""
 
+GIVEN = frozenset({"tool_use", "server_tool_use"})
+"""Types of parts whose `input` is what a tool was given: in it no member is only a name."""
+
 INSTRUCTING = frozenset({"system", "developer"})
 """Roles of messages in which the client gives the model its orders. Tools may come from elsewhere: they do not."""
 
-SAID = ("content", "refusal", "reasoning_content", "reasoning")
-"""Members of a message or delta that hold text, or a list of parts that do."""
+ORDERS = frozenset({"system", "instructions"})
+"""Members of a request that are such orders."""
 
 
 class Place(Struct, frozen=True):
@@ -59,168 +70,240 @@ class Place(Struct, frozen=True):
         self.holder[self.key] = text
 
 
-class Piece(Struct, frozen=True):
-    """A text in an answer; pieces of one lane follow each other."""
+class Part(Struct, frozen=True):
+    type: str
+    text: str | None = None
 
-    lane: str
-    choice: dict[str, Any]
-    place: Place
 
-    def put(self, text: str) -> None:
-        """Put `text` in its place. The choice's token probabilities would still spell out the old one."""
-        self.place.put(text)
-        self.choice.pop("logprobs", None)
+class ReadMessage(Struct, frozen=True):
+    """What a message has to be; more is not asked of it."""
+
+    role: str
+    content: str | list[Part] | None = None
 
 
 def asked(body: bytes) -> tuple[dict[str, Raw | Any], list[Place]]:
-    """The members of a request, those with text decoded, and where their texts stand."""
-    members: dict[str, Raw | Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
-    places: list[Place] = []
-    for name, raw in members.items():
-        value = None if name in PASSED else msgspec.json.decode(raw)
-        if isinstance(value, str):
-            members[name] = value
-            places.append(Place(members, name))
-        elif isinstance(value, dict | list) and (found := list(_found(name, value))):
-            members[name] = value
-            places += found
+    """The members of a request, those with text decoded, and where their texts stand.
+
+    Raises `BadRequest` for what is no JSON object, `ValidationFailed` for messages that are none.
+    """
+    try:
+        members: dict[str, Raw | Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
+        if "messages" in members:
+            msgspec.json.decode(members["messages"], type=list[ReadMessage])
+        places: list[Place] = []
+        for name, raw in members.items():
+            value = None if name in PASSED else msgspec.json.decode(raw)
+            if isinstance(value, str):
+                members[name] = value
+                places.append(Place(members, name, name in ORDERS))
+            elif isinstance(value, dict | list) and (found := list(_found(name, value))):
+                members[name] = value
+                places += found
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(f"A message is not valid: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("The body is not JSON.") from None
     return members, places
 
 
 def _found(member: str, value: Any) -> Iterator[Place]:
-    if member != "messages":
-        yield from _strings(value)
+    if member not in ("messages", "input") or not isinstance(value, list):
+        yield from _strings(value, is_instruction=member in ORDERS)
         return
-    for message in value:
-        yield from _strings(message, is_instruction=message["role"] in INSTRUCTING)
+    for number, message in enumerate(value):
+        if isinstance(message, str):
+            yield Place(value, number)
+        elif isinstance(message, dict | list):
+            role = message.get("role") if isinstance(message, dict) else None
+            yield from _strings(message, is_instruction=isinstance(role, str) and role in INSTRUCTING)
 
 
-def _strings(tree: Any, *, is_instruction: bool = False) -> Iterator[Place]:
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    for key, value in items:
-        if key in NAMES and not isinstance(value, dict):
+def _strings(tree: Any, *, is_instruction: bool = False, has_names: bool = True) -> Iterator[Place]:
+    kind = tree.get("type") if isinstance(tree, dict) else None
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        is_name = has_names and key in NAMES and not (key == "data" and kind == "text")
+        if is_name and not isinstance(value, dict):
             continue
         if isinstance(value, str):
             yield Place(tree, key, is_instruction)
         elif isinstance(value, dict | list):
-            yield from _strings(value, is_instruction=is_instruction)
+            is_given = key == "input" and kind in GIVEN
+            yield from _strings(value, is_instruction=is_instruction, has_names=has_names and not is_given)
 
 
-def answered(body: dict[str, Any], member: Literal["message", "delta"]) -> Iterator[Piece]:
-    """The texts of an answer or of a chunk."""
-    for number, choice in enumerate(body.get("choices") or []):
-        message = choice.get(member)
-        if isinstance(message, dict):
-            index = choice.get("index", number)
-            for lane, place in _message(message):
-                if place.text:
-                    yield Piece(f"{index} {lane}", choice, place)
+class Piece(Struct, frozen=True):
+    """A text in an answer. `shown`: what takes its place, where that is known already."""
 
+    said: Said
+    shown: str | None = None
 
-def _message(message: dict[str, Any]) -> Iterator[tuple[str, Place]]:
-    for member in SAID:
-        if isinstance(message.get(member), str):
-            yield member, Place(message, member)
-        for part in _objects(message.get(member)):
-            if isinstance(part.get("text"), str):
-                yield member, Place(part, "text")
-    for number, call in enumerate(_objects(message.get("tool_calls"))):
-        for kind, argument in (("function", "arguments"), ("custom", "input")):
-            for holder in _objects([call.get(kind)]):
-                if isinstance(holder.get(argument), str):
-                    yield f"{kind} {call.get('index', number)}", Place(holder, argument)
-    for holder in _objects([message.get("function_call")]):
-        if isinstance(holder.get("arguments"), str):
-            yield "function_call", Place(holder, "arguments")
+    @property
+    def text(self) -> str:
+        text: str = self.said.holder[self.said.key]
+        return text
 
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    def put(self, text: str) -> None:
+        """Put `text` in its place. The token probabilities beside it would still spell out the old one."""
+        self.said.holder[self.said.key] = text
+        if self.said.beside is not None:
+            self.said.beside.pop("logprobs", None)
 
 
 class Lane:
     """One text of a stream on its way through a filter of its own."""
 
     def __init__(self, output: OutputFilter) -> None:
-        self.output = output
         self.released = ""
         self.waiting = 0
         """Pieces that have not passed."""
+        self.is_closed = False
+        self._output = output
         self._is_changed = False
+        self._arrived: list[str] = []
+        self._shown: list[str] = []
 
-    def settle(self, piece: Piece, *, is_last: bool) -> bool | None:
+    async def push(self, text: str) -> None:
+        self.waiting += 1
+        self._arrived.append(text)
+        self._release(await self._output.push(text))
+
+    async def close(self) -> tuple[str, str]:
+        """All that arrived, and all that is shown of it."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._release(await self._output.close())
+        return "".join(self._arrived), "".join(self._shown)
+
+    def settle(self, piece: Piece) -> bool | None:
         """Let the lane's next piece pass: True as it was, False with the filter's words; None: it must wait."""
-        ends = is_last and self.waiting == 1
-        text = piece.place.text
+        ends = self.is_closed and self.waiting == 1
+        text = piece.text
         if not self._is_changed:
             if self.released == text if ends else self.released.startswith(text):
                 self.released = self.released[len(text) :]
                 self.waiting -= 1
                 return True
-            if not is_last and text.startswith(self.released):
+            if not self.is_closed and text.startswith(self.released):
                 return None  # its rest is still held back
             self._is_changed = True
         # From here the words are the filter's, put into the pieces that wait; the last takes the rest.
-        if not is_last and (self.waiting == 1 or not self.released):
+        if not self.is_closed and (self.waiting == 1 or not self.released):
             return None
         piece.put(self.released)
         self.released = ""
         self.waiting -= 1
         return False
 
+    def _release(self, text: str) -> None:
+        self.released += text
+        self._shown.append(text)
+
 
 class Frame:
     """A chunk that waits until all its texts may pass."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._tree = msgspec.json.decode(data)
+    def __init__(self, chunk: Chunk, tree: Any) -> None:
+        self._chunk = chunk
+        self._tree = tree
         self._is_changed = False
-        self.pieces = deque(answered(self._tree, "delta"))
+        self.pieces: deque[Piece] = deque()
 
-    def pass_pieces(self, lanes: dict[str, Lane], *, is_last: bool) -> bool:
+    def pass_pieces(self, lanes: dict[str, Lane]) -> bool:
         """Let the pieces pass that may; whether all have."""
         while self.pieces:
-            passed = lanes[self.pieces[0].lane].settle(self.pieces[0], is_last=is_last)
-            if passed is None:
-                return False
-            self._is_changed = self._is_changed or not passed
+            piece = self.pieces[0]
+            if piece.shown is None:
+                passed = lanes[piece.said.lane].settle(piece)
+                if passed is None:
+                    return False
+                self._is_changed = self._is_changed or not passed
+            elif piece.shown != piece.text:
+                piece.put(piece.shown)
+                self._is_changed = True
             self.pieces.popleft()
         return True
 
     @property
-    def data(self) -> bytes:
-        return msgspec.json.encode(self._tree) if self._is_changed else self._data
+    def chunk(self) -> Chunk:
+        return replace(self._chunk, data=msgspec.json.encode(self._tree)) if self._is_changed else self._chunk
+
+
+def _form(said: Said) -> Form:
+    """The arguments of a call are JSON, in which a value is restored escaped. A string in them, decoded, is a text."""
+    is_decoded = "/" in said.lane
+    is_json = said.key in ("arguments", "partial_json") or "_arguments" in said.lane
+    return "json" if is_json and not is_decoded else "text"
 
 
 class Relay:
     """Passes a stream's chunks on, in order: as they are while the filters change nothing, with their text after."""
 
-    def __init__(self, output: Callable[[], OutputFilter]) -> None:
+    def __init__(self, dialect: Dialect, output: Callable[[Form], OutputFilter]) -> None:
+        self._dialect = dialect
         self._output = output
         self._lanes: dict[str, Lane] = {}
         self._waiting: deque[Frame] = deque()
+        self._wholes: dict[str, str] = {}
+        """What is shown of each text that is repeated as a whole."""
 
-    async def push(self, chunk: Chunk) -> list[bytes]:
-        """Take a chunk in; return the frames that may go out."""
-        frame = Frame(chunk.data)
+    async def through(self, stream: ModelStream) -> AsyncIterator[Chunk]:
+        """The chunks of `stream` as they may be shown."""
+        async for chunk in stream:
+            for ready in await self.push(chunk):
+                yield ready
+        for ready in await self.close():
+            yield ready
+
+    async def push(self, chunk: Chunk) -> list[Chunk]:
+        """Take a chunk in; return those that may go out."""
+        tree = msgspec.json.decode(chunk.data)
+        frame = Frame(chunk, tree)
         self._waiting.append(frame)
-        for piece in frame.pieces:
-            lane = self._lanes.get(piece.lane)
-            if lane is None:
-                lane = self._lanes[piece.lane] = Lane(self._output())
-            lane.waiting += 1
-            lane.released += await lane.output.push(piece.place.text)
-        return self._pass(is_last=False)
+        for said in list(self._dialect.said(tree)):
+            text = said.holder[said.key]
+            if not text:
+                continue
+            if said.is_whole:
+                frame.pieces.append(Piece(said, await self._whole(said.lane, text, _form(said))))
+                continue
+            lane = self._lanes.get(said.lane)
+            if lane is None or lane.is_closed:
+                lane = self._lanes[said.lane] = Lane(self._output(_form(said)))
+            frame.pieces.append(Piece(said))
+            await lane.push(text)
+        if (ended := self._lanes.get(self._dialect.closed(tree) or "")) is not None:
+            await ended.close()
+        return self._pass()
 
-    async def close(self) -> list[bytes]:
+    async def close(self) -> list[Chunk]:
         """The rest."""
         for lane in self._lanes.values():
-            lane.released += await lane.output.close()
-        return self._pass(is_last=True)
+            await lane.close()
+        return self._pass()
 
-    def _pass(self, *, is_last: bool) -> list[bytes]:
-        ready: list[bytes] = []
-        while self._waiting and self._waiting[0].pass_pieces(self._lanes, is_last=is_last):
-            ready.append(self._waiting.popleft().data)
+    async def whole(self, data: bytes) -> bytes:
+        """A whole answer as it may be shown."""
+        tree = msgspec.json.decode(data)
+        is_changed = False
+        for said in list(self._dialect.said(tree)):
+            piece = Piece(said)
+            if piece.text and (shown := await self._whole("", piece.text, _form(said))) != piece.text:
+                piece.put(shown)
+                is_changed = True
+        return msgspec.json.encode(tree) if is_changed else data
+
+    async def _whole(self, name: str, text: str, form: Form) -> str:
+        if (lane := self._lanes.get(name)) is not None:
+            arrived, shown = await lane.close()
+            self._wholes[arrived] = shown
+        if text not in self._wholes:
+            output = self._output(form)
+            self._wholes[text] = await output.push(text) + await output.close()
+        return self._wholes[text]
+
+    def _pass(self) -> list[Chunk]:
+        ready: list[Chunk] = []
+        while self._waiting and self._waiting[0].pass_pieces(self._lanes):
+            ready.append(self._waiting.popleft().chunk)
         return ready

@@ -1,4 +1,4 @@
-"""Chat Completions requests as values, for dialects that are translated into them."""
+"""Requests as values, in Chat Completions' words: what every dialect is read into and every provider is asked from."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -103,17 +103,11 @@ class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     json_schema: Schema | UnsetType = UNSET
 
 
-class StreamOptions(Struct, frozen=True):
-    include_usage: bool
-
-
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the dialects can say in Chat Completions. What a client did not set is not in it."""
+    """What the dialects can say. What a client did not set is not in it; encoded, it is a Chat Completions request."""
 
     model: str
     messages: list[Message]
-    stream: bool | UnsetType = UNSET
-    stream_options: StreamOptions | UnsetType = UNSET
     tools: list[Tool] | UnsetType = UNSET
     tool_choice: Choice | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
@@ -168,6 +162,23 @@ def decode_typed(data: Raw, kinds: Mapping[str, type[Any]], what: str, *, defaul
     if kind is None:
         raise NotTranslatable(f"{what} has the type {name[:60] or 'none'}, which cannot be passed on to a model here.")
     return decode(data, kind, what)
+
+
+def arguments(text: str) -> Any:
+    """A call's arguments as the object the model wrote; what is no JSON object stands in one, under `arguments`."""
+    try:
+        msgspec.json.decode(text or "{}", type=dict[str, Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return {"arguments": text}
+    return Raw((text or "{}").encode())
+
+
+def parameters(function: Function) -> Raw:
+    """A function's parameters; one that names none takes none."""
+    return _NONE if function.parameters is UNSET else function.parameters
+
+
+_NONE = Raw(b'{"type":"object","properties":{}}')
 
 
 def require_messages(messages: list[Message]) -> list[Message]:

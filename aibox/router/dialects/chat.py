@@ -12,14 +12,13 @@ from msgspec import Raw, Struct
 
 from aibox.core.errors import BadRequest
 from aibox.observability import Usage
+from aibox.router.dialects import members
 
 DONE = b"[DONE]"
 MESSAGE_TOKENS = 4
 """What a chat template puts around a message, about."""
 
-_TRUE = Raw(b"true")
 _FALSE = Raw(b"false")
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,23 +31,23 @@ def rewrite(body: bytes, *, model: str, stream: bool, more: Mapping[str, int] | 
 
     Raises `BadRequest` when `body` is not a JSON object with messages.
     """
-    members = _decode_members(body, "The body is not a JSON object.")
-    if "messages" not in members:
+    found = members.decoded(body)
+    if "messages" not in found:
         raise BadRequest("The body has no member `messages`.")
-    members["model"] = Raw(_encode(model))
-    members["stream"] = _TRUE if stream else _FALSE
+    found["model"] = members.encoded(model)
+    found["stream"] = members.TRUE if stream else _FALSE
     for name, value in (more or {}).items():
-        members[name] = Raw(_encode(value))
+        found[name] = members.encoded(value)
     if not stream:
-        members.pop("stream_options", None)
-        return _encode(members)
-    given = members.get("stream_options")
+        found.pop("stream_options", None)
+        return _encode(found)
+    given = found.get("stream_options")
     options: dict[str, Raw] = {}
     if given is not None and bytes(given) != b"null":
-        options = _decode_members(bytes(given), "`stream_options` is not a JSON object.")
-    options["include_usage"] = _TRUE
-    members["stream_options"] = Raw(_encode(options))
-    return _encode(members)
+        options = members.decoded(bytes(given), "`stream_options` is not a JSON object.")
+    options["include_usage"] = members.TRUE
+    found["stream_options"] = members.encoded(options)
+    return _encode(found)
 
 
 def limit_member(base_url: str) -> str:
@@ -60,16 +59,16 @@ def limit_member(base_url: str) -> str:
     return "max_completion_tokens" if is_openai else "max_tokens"
 
 
-def _decode_members(text: bytes, complaint: str) -> dict[str, Raw]:
-    try:
-        return _members(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest(complaint) from None
+class _Details(Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class _UsageMembers(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
 
 
 class _Function(Struct):
@@ -92,6 +91,7 @@ class _Message(Struct):
     reasoning: Any = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
 
 
 class _Choice(Struct):
@@ -126,7 +126,8 @@ class Seen(Struct, frozen=True):
     """What we read out of a chunk or an answer.
 
     `open` and `finished` are the indexes of the choices that go on and that end here; `hidden` counts characters that
-    cost tokens but are not the answer's text (reasoning).
+    cost tokens but are not the answer's text (reasoning). `event` is its name where events have names; nothing of the
+    answer follows the one that `is_last`.
     """
 
     choices: int = 0
@@ -139,6 +140,8 @@ class Seen(Struct, frozen=True):
     finished: tuple[int, ...] = ()
     tools: tuple[ToolDelta, ...] = ()
     hidden: int = 0
+    event: str = ""
+    is_last: bool = False
 
 
 def read(data: bytes) -> Seen:
@@ -148,7 +151,7 @@ def read(data: bytes) -> Seen:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(str(error)) from None
     if body.error is not None or body.object == "error":
-        return Seen(error=_sentence(body.error if body.error is not None else body.message) or "an error without words")
+        return Seen(error=sentence(body.error if body.error is not None else body.message) or "an error without words")
     choices = body.choices or []
     usage = _usage(body.usage)
     if len(choices) == 1:
@@ -178,12 +181,14 @@ def _one(choice: _Choice, usage: Usage | None, number: int = 0) -> Seen:
         usage=usage,
         open=() if ends else (index,),
         finished=(index,) if ends else (),
-        tools=tuple(_tools(index, message.tool_calls)) if message.tool_calls else (),
+        tools=tuple(_tools(index, message)) if message.tool_calls or message.function_call else (),
         hidden=len(text_of(message.reasoning_content) or text_of(message.reasoning)),
     )
 
 
-def _tools(choice: int, calls: list[_ToolCall]) -> Iterator[ToolDelta]:
+def _tools(choice: int, message: _Message) -> Iterator[ToolDelta]:
+    """The calls of tools; before there were tools, a function was called."""
+    calls = message.tool_calls or [_ToolCall(function=message.function_call)]
     for number, call in enumerate(calls):
         function = call.function or _Function()
         arguments = function.arguments
@@ -196,11 +201,19 @@ def _tools(choice: int, calls: list[_ToolCall]) -> Iterator[ToolDelta]:
         )
 
 
-def _usage(members: _UsageMembers | None) -> Usage | None:
+def _usage(told: _UsageMembers | None) -> Usage | None:
     """Zero usage is not missing usage; an object without numbers is."""
-    if members is None or (members.prompt_tokens is None and members.completion_tokens is None):
+    if told is None or (told.prompt_tokens is None and told.completion_tokens is None):
         return None
-    return Usage(input_tokens=members.prompt_tokens or 0, output_tokens=members.completion_tokens or 0)
+    read, written = told.prompt_tokens_details, told.completion_tokens_details
+    if read is None and written is None:
+        return Usage(input_tokens=told.prompt_tokens or 0, output_tokens=told.completion_tokens or 0)
+    return Usage(
+        input_tokens=told.prompt_tokens or 0,
+        output_tokens=told.completion_tokens or 0,
+        cached_tokens=(read.cached_tokens or 0) if read is not None else 0,
+        reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
+    )
 
 
 def text_of(content: object) -> str:
@@ -265,19 +278,38 @@ def count_tokens(text: str) -> int:
 
 
 def count_request_tokens(body: bytes) -> int:
-    """About how many tokens a request's messages and tools have."""
+    """About how many tokens a request's messages and tools have, in any dialect."""
     try:
         request = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
-    messages = request.get("messages")
     total = count_tokens(_as_json(request["tools"])) if request.get("tools") else 0
-    for message in messages if isinstance(messages, list) else ():
+    for orders in (request.get("system"), request.get("instructions")):
+        total += MESSAGE_TOKENS + count_tokens(text_of(orders)) if orders else 0
+    given = request.get("messages", request.get("input"))
+    if isinstance(given, str):
+        return total + MESSAGE_TOKENS + count_tokens(given)
+    for message in given if isinstance(given, list) else ():
         if isinstance(message, dict):
-            total += MESSAGE_TOKENS + count_tokens(text_of(message.get("content")))
-            if message.get("tool_calls"):
-                total += count_tokens(_as_json(message["tool_calls"]))
+            total += MESSAGE_TOKENS + _weight(message.get("content"))
+            for calls in (message.get("tool_calls"), message.get("arguments"), message.get("output")):
+                total += count_tokens(calls if isinstance(calls, str) else _as_json(calls)) if calls else 0
     return total
+
+
+def _weight(content: object) -> int:
+    """The tokens of a content: its texts, and what tools were given and gave."""
+    match content:
+        case str():
+            return count_tokens(content)
+        case list():
+            return sum(map(_weight, content))
+        case {"text": inner} | {"content": inner}:
+            return _weight(inner)
+        case {"input": given}:
+            return count_tokens(_as_json(given))
+        case _:
+            return 0
 
 
 def error_sentence(body: bytes) -> str:
@@ -286,16 +318,17 @@ def error_sentence(body: bytes) -> str:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return _sentence(value)
+    return sentence(value)
 
 
-def _sentence(value: object) -> str:
+def sentence(value: object) -> str:
+    """The sentence in an error's value, fit to show; empty when there is none."""
     match value:
         case str():
             return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:300]
         case {"error": inner} | {"message": inner} | {"detail": inner} | {"msg": inner}:
-            return _sentence(inner)
+            return sentence(inner)
         case [first, *_]:
-            return _sentence(first)
+            return sentence(first)
         case _:
             return ""

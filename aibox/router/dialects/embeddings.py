@@ -1,13 +1,14 @@
-"""OpenAI's embeddings: the request for some texts, and the vectors in the answer."""
+"""OpenAI's embeddings: requests as they came or for some texts, and the vectors in the answer."""
 
 import math
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from aibox.observability import Usage
+from aibox.router.dialects import members
 from aibox.router.dialects.chat import MalformedError
 
 ROUNDING: Final = 1e-6
@@ -21,6 +22,7 @@ class _Item(Struct):
 
 class _UsageMembers(Struct):
     prompt_tokens: int | None = None
+    total_tokens: int | None = None
 
 
 class _Body(Struct):
@@ -28,13 +30,39 @@ class _Body(Struct):
     usage: _UsageMembers | None = None
 
 
+class _Passed(Struct):
+    data: list[Raw]
+    usage: _UsageMembers | None = None
+
+
 _read = msgspec.json.Decoder(_Body).decode
+_read_passed = msgspec.json.Decoder(_Passed).decode
 
 
 def request(texts: Sequence[str], *, model: str, dimensions: int | None = None) -> bytes:
     """The body that asks `model` for one vector per text."""
     size = {} if dimensions is None else {"dimensions": dimensions}
     return msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float", **size})
+
+
+def passed(body: bytes, *, model: str) -> bytes:
+    """A client's request with `model` set, every other member as it came. Raises `BadRequest`."""
+    found = members.decoded(body)
+    found["model"] = members.encoded(model)
+    return msgspec.json.encode(found)
+
+
+def usage_of(data: bytes, *, count: int) -> Usage | None:
+    """What an answer with `count` vectors says of its usage, whatever form they have. Raises `MalformedError`."""
+    try:
+        body = _read_passed(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(str(error)) from None
+    if len(body.data) != count:
+        raise MalformedError("a vector is missing, or there is one too many")
+    said = body.usage
+    tokens = None if said is None else said.prompt_tokens if said.prompt_tokens is not None else said.total_tokens
+    return None if tokens is None else Usage(input_tokens=tokens)
 
 
 def read(data: bytes, *, count: int) -> tuple[list[list[float]], Usage | None]:

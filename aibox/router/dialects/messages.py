@@ -1,6 +1,6 @@
-"""Anthropic's Messages: requests as Chat Completions, and answers back as messages and their stream of events."""
+"""Anthropic's Messages for clients: requests as values, and answers as messages and their stream of events."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, assert_never
 
 import msgspec
@@ -8,10 +8,11 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from aibox.core.errors import ValidationFailed
 from aibox.observability import Usage
-from aibox.router import AnswerStream, Exchange, NotTranslatable
+from aibox.router import AnswerStream, Asked, Chunk, NotTranslatable, Said
 from aibox.router.dialects import asking
 from aibox.router.dialects.asking import Message, Part
-from aibox.router.dialects.parts import Begun, Ended, Grown, Parts, Step, Tokens
+from aibox.router.dialects.exchange import Exchange, Writer
+from aibox.router.dialects.parts import Begun, Ended, Grown, Step, Tokens, Told
 
 EFFORTS: Final = ((4096, "low"), (16384, "medium"))
 """Budgets of thinking, in tokens, up to which an effort is meant; above them it is `high`."""
@@ -123,19 +124,94 @@ class Request(Struct, frozen=True, kw_only=True):
     mcp_servers: list[Any] | None = None
 
 
-class Messages:
-    """See `Dialect`."""
+class Opened(Struct, frozen=True):
+    """What stands at the top of a request."""
 
+    model: str
+    messages: list[Raw]
+    stream: bool | None = None
+
+
+class Messages:
+    """See `Dialect` and `Translatable`."""
+
+    name: Final = "messages"
     path: Final = "/v1/messages"
+    headers: Final = ("anthropic-beta", "anthropic-version")
+
+    def open(self, body: bytes) -> Asked:
+        """See `Dialect.open`."""
+        opened = asking.decode(body, Opened, "The request")
+        if not opened.messages:
+            raise ValidationFailed("The request has no messages.")
+        return Asked(opened.model, bool(opened.stream), wants_usage=True)
 
     def read(self, body: bytes) -> Exchange:
-        """See `Dialect.read`."""
+        """See `Translatable.read`."""
         request = asking.decode(body, Request, "The request")
         if request.max_tokens < 1:
             raise ValidationFailed(fields=[{"field": "max_tokens", "error": "At least 1."}])
         if request.container is not None or request.mcp_servers:
             raise NotTranslatable("Containers and MCP servers are run by Anthropic; no model here can use them.")
-        return MessagesExchange(msgspec.json.encode(_translated(request)), request)
+        return MessagesExchange(_translated(request), request)
+
+    def stream(self, *, id: str) -> AnswerStream:
+        """See `Dialect.stream`."""
+        return MessageStream()
+
+    def said(self, tree: dict[str, Any]) -> Iterator[Said]:
+        """See `Dialect.said`: every text of a block, and what tools are given."""
+        lane = str(tree.get("index", 0))
+        match tree:
+            case {"type": "content_block_delta", "delta": dict(delta)}:
+                for member in ("text", "thinking", "partial_json"):
+                    if isinstance(delta.get(member), str):
+                        yield Said(lane, delta, member)
+            case {"type": "content_block_start", "content_block": dict(block)}:
+                yield from _said(lane, block)
+            case {"type": "message", "content": list(blocks)}:
+                for number, block in enumerate(blocks):
+                    if isinstance(block, dict):
+                        yield from _said(str(number), block)
+            case _:
+                pass
+
+    def closed(self, tree: dict[str, Any]) -> str | None:
+        """See `Dialect.closed`."""
+        return str(tree.get("index", 0)) if tree.get("type") == "content_block_stop" else None
+
+
+def _said(lane: str, block: dict[str, Any]) -> Iterator[Said]:
+    for member in ("text", "thinking"):
+        if isinstance(block.get(member), str):
+            yield Said(lane, block, member)
+    if block.get("type") in ("tool_use", "server_tool_use"):
+        yield from strings(lane, block.get("input"))
+
+
+def strings(lane: str, tree: Any) -> Iterator[Said]:
+    """Every text in what a tool is given, each a lane of its own."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        if isinstance(value, str):
+            yield Said(f"{lane}/{key}", tree, key)
+        else:
+            yield from strings(f"{lane}/{key}", value)
+
+
+class MessageStream:
+    """See `AnswerStream`."""
+
+    def push(self, chunk: Chunk) -> bytes:
+        """See `AnswerStream.push`."""
+        return b"event: " + chunk.event.encode() + b"\ndata: " + chunk.data + b"\n\n"
+
+    def close(self) -> bytes:
+        """See `AnswerStream.close`."""
+        return b""
+
+    def fail(self, body: Mapping[str, Any]) -> bytes:
+        """See `AnswerStream.fail`."""
+        return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
 class MessagesExchange:
@@ -143,20 +219,44 @@ class MessagesExchange:
 
     omitted: Final[tuple[str, ...]] = ()
 
-    def __init__(self, body: bytes, request: Request) -> None:
-        self.body: Final = body
+    def __init__(self, translated: asking.Request, request: Request) -> None:
+        self.request: Final = translated
         self.max_tokens: Final = request.max_tokens
         self._model = request.model
 
-    def whole(self, data: bytes, usage: Usage, *, id: str) -> bytes:
-        """See `Exchange.whole`."""
-        parts = Parts()
+    def writer(self, told: Told, *, id: str, wants_usage: bool) -> Writer:
+        """See `Exchange.writer`."""
+        return MessageWriter(told, self._model, id)
+
+
+class MessageWriter:
+    """See `Writer`: `message_start`, the blocks one after another, `message_delta`, `message_stop`."""
+
+    def __init__(self, told: Told, model: str, id: str) -> None:
+        self._told = told
+        self._model = model
+        self._id = id
+        self._number = 0
+        self._kind = ""
+        self._has_started = False
+
+    def write(self, steps: Iterable[Step]) -> list[Chunk]:
+        """See `Writer.write`."""
+        return [*self._start(), *map(self._event, steps)]
+
+    def close(self, steps: Iterable[Step], usage: Usage | None) -> list[Chunk]:
+        """See `Writer.close`."""
+        ends = {"delta": _stop(self._told), "usage": _usage(self._told.count(usage))}
+        return [*self.write(steps), _event("message_delta", ends), _event("message_stop", {}, is_last=True)]
+
+    def whole(self, steps: Iterable[Step], usage: Usage | None) -> bytes:
+        """See `Writer.whole`."""
         blocks: list[dict[str, Any]] = []
         texts: list[str] = []
-        for step in [*parts.take(data), *parts.end()]:
+        for step in steps:
             match step:
                 case Begun():
-                    blocks.append(_block(step, id))
+                    blocks.append(_block(step, self._id))
                     texts = []
                 case Grown():
                     texts.append(step.text)
@@ -164,50 +264,19 @@ class MessagesExchange:
                     _fill(blocks[-1], "".join(texts))
                 case _:
                     assert_never(step)
-        message = _message(id, parts.model or self._model, parts.count(usage))
-        return msgspec.json.encode({**message, "content": blocks, **_stop(parts)})
+        message = _message(self._id, self._told.model or self._model, self._told.count(usage))
+        return msgspec.json.encode({**message, "content": blocks, **_stop(self._told)})
 
-    def stream(self, *, id: str) -> AnswerStream:
-        """See `Exchange.stream`."""
-        return MessageStream(self._model, id)
-
-
-class MessageStream:
-    """See `AnswerStream`: `message_start`, the blocks one after another, `message_delta`, `message_stop`."""
-
-    def __init__(self, model: str, id: str) -> None:
-        self._parts = Parts()
-        self._model = model
-        self._id = id
-        self._number = 0
-        self._kind = ""
-        self._has_started = False
-
-    def push(self, data: bytes) -> bytes:
-        """See `AnswerStream.push`."""
-        steps = self._parts.take(data)
-        return b"".join([self._start(), *map(self._event, steps)])
-
-    def close(self, usage: Usage | None) -> bytes:
-        """See `AnswerStream.close`."""
-        events = [self._start(), *map(self._event, self._parts.end())]
-        tokens = _usage(self._parts.count(usage))
-        events.append(_event("message_delta", {"delta": _stop(self._parts), "usage": tokens}))
-        return b"".join([*events, _event("message_stop", {})])
-
-    def fail(self, body: Mapping[str, Any]) -> bytes:
-        """See `AnswerStream.fail`."""
-        return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
-
-    def _start(self) -> bytes:
+    def _start(self) -> list[Chunk]:
         if self._has_started:
-            return b""
+            return []
         self._has_started = True
-        # The tokens that went in are known at the end: `message_delta` tells them, as Anthropic's clients read them.
-        message = _message(self._id, self._parts.model or self._model, Tokens())
-        return _event("message_start", {"message": {**message, "content": [], **_NO_STOP}}) + _event("ping", {})
+        # The tokens that went in are mostly known at the end: `message_delta` tells them then, as Anthropic's clients
+        # read them.
+        message = _message(self._id, self._told.model or self._model, self._told.tokens or Tokens())
+        return [_event("message_start", {"message": {**message, "content": [], **_NO_STOP}}), _event("ping", {})]
 
-    def _event(self, step: Step) -> bytes:
+    def _event(self, step: Step) -> Chunk:
         match step:
             case Begun():
                 self._number, self._kind = step.number, step.kind
@@ -231,8 +300,8 @@ _DELTAS: Final[dict[str, Callable[[str], dict[str, str]]]] = {
 }
 
 
-def _event(name: str, members: Mapping[str, Any]) -> bytes:
-    return f"event: {name}\ndata: ".encode() + msgspec.json.encode({"type": name, **members}) + b"\n\n"
+def _event(name: str, members: Mapping[str, Any], *, is_last: bool = False) -> Chunk:
+    return Chunk(msgspec.json.encode({"type": name, **members}), event=name, is_last=is_last)
 
 
 def _message(id: str, model: str, tokens: Tokens) -> dict[str, Any]:
@@ -248,26 +317,26 @@ def _message(id: str, model: str, tokens: Tokens) -> dict[str, Any]:
 def _usage(tokens: Tokens) -> dict[str, int]:
     """Anthropic counts what came from the cache beside the input, Chat Completions within it."""
     return {
-        "input_tokens": tokens.input - tokens.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": tokens.input - tokens.cached - tokens.written,
+        "cache_creation_input_tokens": tokens.written,
         "cache_read_input_tokens": tokens.cached,
         "output_tokens": tokens.output,
     }
 
 
-def _stop(parts: Parts) -> dict[str, str | None]:
-    match parts.finish_reason:
+def _stop(told: Told) -> dict[str, str | None]:
+    match told.finish_reason:
         case "length":
             reason = "max_tokens"
         case "content_filter":
             reason = "refusal"
-        case _ if parts.has_called:
+        case _ if told.has_called:
             reason = "tool_use"
-        case _ if parts.stop_sequence is not None:
+        case _ if told.stop_sequence is not None:
             reason = "stop_sequence"
         case _:
             reason = "end_turn"
-    return {"stop_reason": reason, "stop_sequence": parts.stop_sequence if reason == "stop_sequence" else None}
+    return {"stop_reason": reason, "stop_sequence": told.stop_sequence if reason == "stop_sequence" else None}
 
 
 def _block(begun: Begun, id: str) -> dict[str, Any]:
@@ -283,18 +352,9 @@ def _block(begun: Begun, id: str) -> dict[str, Any]:
 def _fill(block: dict[str, Any], text: str) -> None:
     match block["type"]:
         case "tool_use":
-            block["input"] = _input(text)
+            block["input"] = asking.arguments(text)
         case member:
             block[member] = text
-
-
-def _input(arguments: str) -> Any:
-    """A tool's input as the model wrote it; what is no JSON object stands in one, under `arguments`."""
-    try:
-        msgspec.json.decode(arguments or "{}", type=dict[str, Raw])
-    except msgspec.DecodeError:
-        return {"arguments": arguments}
-    return Raw((arguments or "{}").encode())
 
 
 def _translated(request: Request) -> asking.Request:
@@ -305,8 +365,6 @@ def _translated(request: Request) -> asking.Request:
     return asking.Request(
         model=request.model,
         messages=asking.require_messages([*_system(request.system), *_messages(request.messages)]),
-        stream=True if request.stream else UNSET,
-        stream_options=asking.StreamOptions(include_usage=True) if request.stream else UNSET,
         tools=tools or UNSET,
         tool_choice=_choice(choice) if choice is not None and tools else UNSET,
         parallel_tool_calls=False if is_single and tools else UNSET,

@@ -1,7 +1,7 @@
-"""OpenAI's Responses: requests as Chat Completions, and answers back as responses and their stream of events."""
+"""OpenAI's Responses for clients: requests as values, and answers as responses and their stream of events."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, assert_never
 
 import msgspec
@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from aibox.core.errors import ValidationFailed
 from aibox.observability import Usage
-from aibox.router import AnswerStream, Exchange, NotTranslatable
+from aibox.router import AnswerStream, Asked, Chunk, NotTranslatable, Said
 from aibox.router.dialects import asking
 from aibox.router.dialects.asking import Message, Part
-from aibox.router.dialects.parts import Begun, Ended, Grown, Parts, Step, Tokens
+from aibox.router.dialects.exchange import Exchange, Writer
+from aibox.router.dialects.messages import strings
+from aibox.router.dialects.parts import Begun, Ended, Grown, Step, Tokens, Told
 
 
 class InputText(Struct, frozen=True):
@@ -207,13 +209,27 @@ class Offered(Struct, frozen=True):
     omitted: tuple[str, ...] = ()
 
 
-class Responses:
-    """See `Dialect`."""
+class Opened(Struct, frozen=True):
+    """What stands at the top of a request."""
 
+    model: str
+    stream: bool | None = None
+
+
+class Responses:
+    """See `Dialect` and `Translatable`."""
+
+    name: Final = "responses"
     path: Final = "/v1/responses"
+    headers: Final[tuple[str, ...]] = ()
+
+    def open(self, body: bytes) -> Asked:
+        """See `Dialect.open`."""
+        opened = asking.decode(body, Opened, "The request")
+        return Asked(opened.model, bool(opened.stream), wants_usage=True)
 
     def read(self, body: bytes) -> Exchange:
-        """See `Dialect.read`."""
+        """See `Translatable.read`."""
         request = asking.decode(body, Request, "The request")
         if request.max_output_tokens is not None and request.max_output_tokens < 1:
             raise ValidationFailed(fields=[{"field": "max_output_tokens", "error": "At least 1."}])
@@ -222,33 +238,115 @@ class Responses:
         if request.prompt is not None or request.background:
             raise NotTranslatable("Stored prompts and background responses do not exist here.")
         offered = _offered(request.tools or [])
-        translated = msgspec.json.encode(_translated(request, offered))
-        return ResponsesExchange(translated, request, asking.decode(body, Echo, "The request"), offered)
+        echo = asking.decode(body, Echo, "The request")
+        return ResponsesExchange(_translated(request, offered), request, echo, offered)
+
+    def stream(self, *, id: str) -> AnswerStream:
+        """See `Dialect.stream`."""
+        return ResponseStream(id)
+
+    def said(self, tree: dict[str, Any]) -> Iterator[Said]:
+        """See `Dialect.said`: what comes in pieces comes again whole, at its end and at the answer's."""
+        name, index = str(tree.get("type", "")), tree.get("output_index", 0)
+        stem, _, ending = name.rpartition(".")
+        lane = f"{stem} {index} {tree.get('content_index', tree.get('summary_index', 0))}"
+        match tree:
+            case {"delta": str()} if ending == "delta":
+                yield Said(lane, tree, "delta", beside=tree)
+            case {"part": dict(part)} if ending in ("added", "done"):
+                yield from _said(lane, [part])
+            case {"item": dict(item)}:
+                yield from _said_by_item(index, item)
+            case {"response": {"output": list(items)}} | {"object": "response", "output": list(items)}:
+                for number, item in enumerate(items):
+                    yield from _said_by_item(number, item)
+            case _:
+                for member in ("text", "refusal", "arguments", "input", "code"):
+                    if ending == "done" and isinstance(tree.get(member), str):
+                        yield Said(lane, tree, member, is_whole=True, beside=tree)
+
+    def closed(self, tree: dict[str, Any]) -> str | None:
+        """See `Dialect.closed`: what ends is always repeated."""
+        return None
+
+
+_IN_ITEMS: Final = {"arguments": "function_call_arguments", "input": "custom_tool_call_input", "code": "code"}
+"""Members of items that hold text, and how the events call it."""
+
+
+def _said_by_item(index: Any, item: Any) -> Iterator[Said]:
+    if not isinstance(item, dict):
+        return
+    for member, stem in _IN_ITEMS.items():
+        if isinstance(item.get(member), str):
+            yield Said(f"response.{stem} {index} 0", item, member, is_whole=True)
+    for member in ("content", "summary"):
+        parts = item.get(member)
+        for number, part in enumerate(parts if isinstance(parts, list) else ()):
+            yield from _said(f"response.{member} {index} {number}", [part])
+    for member in ("action", "queries", "results"):
+        for said in strings(f"{member} {index}", item.get(member)):
+            yield replace(said, is_whole=True)
+
+
+def _said(lane: str, parts: list[Any]) -> Iterator[Said]:
+    for part in parts:
+        for member in ("text", "refusal"):
+            if isinstance(part, dict) and isinstance(part.get(member), str):
+                yield Said(lane, part, member, is_whole=True, beside=part)
+
+
+class ResponseStream:
+    """See `AnswerStream`."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+        self._sent = 0
+
+    def push(self, chunk: Chunk) -> bytes:
+        """See `AnswerStream.push`."""
+        self._sent += 1
+        return b"event: " + chunk.event.encode() + b"\ndata: " + chunk.data + b"\n\n"
+
+    def close(self) -> bytes:
+        """See `AnswerStream.close`."""
+        return b""
+
+    def fail(self, body: Mapping[str, Any]) -> bytes:
+        """See `AnswerStream.fail`: as OpenAI does, an `error` for who reads errors, then the failed response."""
+        error = body["error"]
+        told = {"code": error["code"], "message": error["message"]}
+        response = {
+            "id": f"resp_{self._id}",
+            "object": "response",
+            "created_at": int(time.time()),
+            "status": "failed",
+            "error": told,
+            "output": [],
+        }
+        return self._last("error", {**body, **told, "param": None}) + self._last(
+            "response.failed", {"response": response}
+        )
+
+    def _last(self, name: str, members: Mapping[str, Any]) -> bytes:
+        data = msgspec.json.encode({"type": name, "sequence_number": self._sent, **members})
+        return self.push(Chunk(data, event=name))
 
 
 class ResponsesExchange:
     """See `Exchange`."""
 
-    def __init__(self, body: bytes, request: Request, echo: Echo, offered: Offered) -> None:
-        self.body: Final = body
+    def __init__(self, translated: asking.Request, request: Request, echo: Echo, offered: Offered) -> None:
+        self.request: Final = translated
         self.max_tokens: Final = request.max_output_tokens
         self.omitted: Final = offered.omitted
         self._model = request.model
         self._echo = echo
         self._offered = offered
 
-    def whole(self, data: bytes, usage: Usage, *, id: str) -> bytes:
-        """See `Exchange.whole`."""
-        stream = self._stream(id)
-        stream.push(data)
-        return stream.finish(usage)
-
-    def stream(self, *, id: str) -> AnswerStream:
-        """See `Exchange.stream`."""
-        return self._stream(id)
-
-    def _stream(self, id: str) -> "ResponseStream":
-        return ResponseStream(self._model, id, self._echo, self._offered)
+    def writer(self, told: Told, *, id: str, wants_usage: bool) -> Writer:
+        """See `Exchange.writer`."""
+        return ResponseWriter(told, self._model, id, self._echo, self._offered)
 
 
 class Growing(Struct, frozen=True):
@@ -265,11 +363,11 @@ class Growing(Struct, frozen=True):
         return "".join(self.texts)
 
 
-class ResponseStream:
-    """See `AnswerStream`: `response.created`, the items one after another, `response.completed`; all numbered."""
+class ResponseWriter:
+    """See `Writer`: `response.created`, the items one after another, `response.completed`; all numbered."""
 
-    def __init__(self, model: str, id: str, echo: Echo, offered: Offered) -> None:
-        self._parts = Parts()
+    def __init__(self, told: Told, model: str, id: str, echo: Echo, offered: Offered) -> None:
+        self._told = told
         self._model = model
         self._id = id
         self._echo = echo
@@ -278,44 +376,34 @@ class ResponseStream:
         self._output: list[dict[str, Any]] = []
         self._growing: Growing | None = None
 
-    def push(self, data: bytes) -> bytes:
-        """See `AnswerStream.push`."""
-        steps = self._parts.take(data)
-        return b"".join([self._start(), *self._events(steps)])
+    def write(self, steps: Iterable[Step]) -> list[Chunk]:
+        """See `Writer.write`."""
+        return [*self._start(), *self._events(list(steps))]
 
-    def close(self, usage: Usage | None) -> bytes:
-        """See `AnswerStream.close`."""
-        events = [self._start(), *self._events(self._parts.end(), is_last=True)]
-        response = self._response(*self._ending(), usage=self._parts.count(usage))
-        return b"".join([*events, self._event(f"response.{response['status']}", {"response": response})])
+    def close(self, steps: Iterable[Step], usage: Usage | None) -> list[Chunk]:
+        """See `Writer.close`."""
+        events = [*self._start(), *self._events(list(steps), is_last=True)]
+        response = self._response(*self._ending(), usage=self._told.count(usage))
+        return [*events, self._event(f"response.{response['status']}", {"response": response}, is_last=True)]
 
-    def finish(self, usage: Usage) -> bytes:
-        """The whole response, once everything was pushed."""
-        for _ in self._events(self._parts.end(), is_last=True):
+    def whole(self, steps: Iterable[Step], usage: Usage | None) -> bytes:
+        """See `Writer.whole`."""
+        for _ in self._events(list(steps), is_last=True):
             pass  # the items are what counts here
-        return msgspec.json.encode(self._response(*self._ending(), usage=self._parts.count(usage)))
+        return msgspec.json.encode(self._response(*self._ending(), usage=self._told.count(usage)))
 
-    def fail(self, body: Mapping[str, Any]) -> bytes:
-        """See `AnswerStream.fail`: as OpenAI does, an `error` for who reads errors, then the failed response."""
-        start = self._start()
-        error = body["error"]
-        told = {"code": error["code"], "message": error["message"]}
-        event = self._event("error", {**body, **told, "param": None})
-        response = {**self._response("failed", None), "error": told}
-        return start + event + self._event("response.failed", {"response": response})
-
-    def _start(self) -> bytes:
+    def _start(self) -> list[Chunk]:
         if self._sequence:
-            return b""
+            return []
         response = {"response": self._response("in_progress", None)}
-        return self._event("response.created", response) + self._event("response.in_progress", response)
+        return [self._event("response.created", response), self._event("response.in_progress", response)]
 
-    def _event(self, name: str, members: Mapping[str, Any]) -> bytes:
+    def _event(self, name: str, members: Mapping[str, Any], *, is_last: bool = False) -> Chunk:
         event = {"type": name, "sequence_number": self._sequence, **members}
         self._sequence += 1
-        return f"event: {name}\ndata: ".encode() + msgspec.json.encode(event) + b"\n\n"
+        return Chunk(msgspec.json.encode(event), event=name, is_last=is_last)
 
-    def _events(self, steps: list[Step], *, is_last: bool = False) -> Iterator[bytes]:
+    def _events(self, steps: list[Step], *, is_last: bool = False) -> Iterator[Chunk]:
         for number, step in enumerate(steps):
             match step:
                 case Begun():
@@ -328,7 +416,7 @@ class ResponseStream:
                 case _:
                     assert_never(step)
 
-    def _begin(self, begun: Begun) -> Iterator[bytes]:
+    def _begin(self, begun: Begun) -> Iterator[Chunk]:
         offer = self._offered.names.get(begun.name, Offer(begun.name))
         kind = "custom" if offer.is_custom else begun.kind
         self._growing = growing = Growing(begun, offer, f"{_PREFIXES[kind]}_{self._id}_{begun.number}")
@@ -338,7 +426,7 @@ class ResponseStream:
             part = {"content_index": 0, "part": _part(begun.kind, "", [])}
             yield self._event("response.content_part.added", {**self._place(growing), **part})
 
-    def _grow(self, grown: Grown) -> Iterator[bytes]:
+    def _grow(self, grown: Grown) -> Iterator[Chunk]:
         growing = self._growing
         assert growing is not None
         growing.texts.append(grown.text)
@@ -352,7 +440,7 @@ class ResponseStream:
             members["logprobs"] = list(grown.logprobs)
         yield self._event(f"{_NAMES[growing.begun.kind]}.delta", members)
 
-    def _end(self, status: str) -> Iterator[bytes]:
+    def _end(self, status: str) -> Iterator[Chunk]:
         growing = self._growing
         assert growing is not None
         place, text, kind = self._place(growing), growing.text, growing.begun.kind
@@ -378,7 +466,7 @@ class ResponseStream:
 
     def _ending(self) -> tuple[str, dict[str, str] | None]:
         """The status, and why it is incomplete."""
-        match self._parts.finish_reason:
+        match self._told.finish_reason:
             case "length":
                 return "incomplete", {"reason": "max_output_tokens"}
             case "content_filter":
@@ -387,7 +475,7 @@ class ResponseStream:
                 return "completed", None
 
     def _response(self, status: str, why: dict[str, str] | None, *, usage: Tokens | None = None) -> dict[str, Any]:
-        created = self._parts.created or int(time.time())
+        created = self._told.created or int(time.time())
         return {
             "id": f"resp_{self._id}",
             "object": "response",
@@ -397,7 +485,7 @@ class ResponseStream:
             "background": False,
             "error": None,
             "incomplete_details": why,
-            "model": self._parts.model or self._model,
+            "model": self._told.model or self._model,
             "output": self._output,
             "previous_response_id": None,
             "store": False,
@@ -487,8 +575,6 @@ def _translated(request: Request, offered: Offered) -> asking.Request:
     return asking.Request(
         model=request.model,
         messages=asking.require_messages(_messages(request)),
-        stream=True if request.stream else UNSET,
-        stream_options=asking.StreamOptions(include_usage=True) if request.stream else UNSET,
         tools=tools or UNSET,
         tool_choice=choice if tools else UNSET,
         parallel_tool_calls=asking.given(request.parallel_tool_calls) if tools else UNSET,

@@ -15,6 +15,9 @@ from aibox.core.http import Outgoing
 from aibox.core.http import Settings as HttpSettings
 from aibox.core.turn import Permissions, Principal, Turn, begin, uuid7
 from aibox.observability import Price
+from aibox.observability import Settings as MoneySettings
+from aibox.observability.budgets import BudgetService
+from aibox.observability.prices import PriceService
 from aibox.router import ModelCall, Settings
 from aibox.router.assembly import Routing
 from tests.conftest import Kernel
@@ -62,11 +65,15 @@ class Bench(Struct, frozen=True):
     async def artifacts(self, turn: Turn | None = None) -> list[bytes]:
         """The opened artifacts of the turn."""
         turn = turn or self.turn
-        key = await self.kernel.keys.of(turn.tenant, turn.principal.pseudonym)
         rows = await self.kernel.connections.system.fetch(
-            "SELECT commitment, sealed FROM core.artifact WHERE turn = $1", turn.id
+            "SELECT commitment, kid, sealed FROM core.artifact WHERE turn = $1", turn.id
         )
-        return [key.open_bytes(row["sealed"], owner=row["commitment"], field="artifact")[32:] for row in rows]
+        opened = []
+        for row in rows:
+            key = await self.kernel.keys.named(turn.tenant, row["kid"])
+            assert key is not None
+            opened.append(key.open_bytes(row["sealed"], owner=row["commitment"], field="artifact")[32:])
+        return opened
 
 
 Make = Callable[..., AbstractAsyncContextManager[Routing]]
@@ -81,6 +88,8 @@ def make_routing(kernel: Kernel) -> Make:
         settings: Settings = QUICK, *, internal: tuple[str, ...] = ("127.0.0.1",)
     ) -> AsyncGenerator[Routing]:
         http = Outgoing(HttpSettings(internal_hosts=internal))
+        money = MoneySettings()
+        budgets = BudgetService(money, db=kernel.db, connections=kernel.connections, log=kernel.log)
         routing = Routing(
             settings,
             tenant=TENANT,
@@ -89,8 +98,10 @@ def make_routing(kernel: Kernel) -> Make:
             log=kernel.log,
             keys=kernel.keys,
             http=http,
+            budgets=budgets,
+            prices=PriceService(money, connections=kernel.connections, log=kernel.log, http=http),
         )
-        async with http.run(), routing.run(kernel.tasks):
+        async with http.run(), budgets.run(kernel.tasks), routing.run(kernel.tasks):
             yield routing
 
     return make

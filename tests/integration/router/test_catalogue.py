@@ -35,7 +35,7 @@ async def test_an_empty_catalogue_gets_the_local_models(kernel: Kernel, make_rou
     assert [model.id for model in provider.models] == ["my-model", "all-minilm-l6-v2"]
     assert list(roles) == list(ROLES)
     chat = {"model": "local/my-model", "fallbacks": []}
-    unset = ("memory", "vision", "guardrail")
+    unset = ("memory", "vision", "guardrail", "rerank")
     assert roles == {
         **{role: None if role in unset else chat for role in ROLES},
         "embedding": {"model": "local/all-minilm-l6-v2", "fallbacks": []},
@@ -218,12 +218,13 @@ async def test_the_snapshot_heals_when_the_listening_connection_is_killed(bench:
     system = bench.kernel.connections.system
     killed = await system.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        " WHERE datname = current_database() AND query LIKE 'LISTEN%aibox_catalogue%'"
     )
     assert killed == 1
     async with asyncio.timeout(10):
         while not await system.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%aibox_catalogue%'"
         ):
             await asyncio.sleep(0.05)
     await bench.routing.catalogue.set_role(bench.turn, "vision", "stub/ok")

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aibox.core.http import Outgoing
 from aibox.core.http import Settings as HttpSettings
 from aibox.router import BackendUnavailable, RoleNoBackend, Settings
-from aibox.router.local import DEMONSTRATION, LocalModel
+from aibox.router.gates import FullError
+from aibox.router.local import DEMONSTRATION, LocalModel, memory_mb
 from tests.integration.router.conftest import Make, asking, someone
 
 CONFIG = Settings(local_context=1024, local_threads=1)
@@ -152,13 +154,32 @@ async def test_a_file_that_is_no_model_is_said_to_be_none(make_routing: Make, tm
             await routing.router.complete(someone(), asking("default"))
 
 
+async def test_a_local_model_that_takes_too_much_memory_is_started_anew(make_routing: Make) -> None:
+    async with make_routing(msgspec.structs.replace(CONFIG, local_memory_mb=1)) as routing:
+        processes: set[int] = set()
+        async with asyncio.timeout(60):
+            while len(processes) < 2:
+                if routing.local.pid is not None:
+                    processes.add(routing.local.pid)
+                await asyncio.sleep(0.01)
+    assert not any(_is_alive(pid) for pid in processes)
+
+
+def test_memory_is_what_a_process_holds_for_itself_without_the_files_it_maps(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "status").write_text(
+        "VmRSS:\t9000 kB\nRssAnon:\t  3072 kB\nRssFile:\t5000 kB\nRssShmem:\t1024 kB\n"
+    )
+    assert memory_mb(7, proc=tmp_path) == 4
+    assert memory_mb(8, proc=tmp_path) == 0
+
+
 async def test_only_so_many_calls_wait_for_the_local_model() -> None:
     local = LocalModel(Settings(local_waiting=1), http=Outgoing(HttpSettings()))
-    await local.take()
+    first = await local.take()
     waiting = asyncio.create_task(local.take())
     await asyncio.sleep(0)
-    with pytest.raises(BackendUnavailable, match="too many calls wait"):
+    with pytest.raises(FullError):
         await local.take()
-    local.release()
-    await waiting
-    local.release()
+    first.leave()
+    (await waiting).leave()

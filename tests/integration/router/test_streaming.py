@@ -9,8 +9,15 @@ import pytest
 from aibox.core.errors import AIBoxError, BadRequest
 from aibox.observability import Usage
 from aibox.router import (
+    BackendCut,
+    BackendFailed,
+    BackendKeyRefused,
+    BackendMalformed,
+    BackendRateLimited,
     BackendRefused,
+    BackendTimeout,
     BackendUnavailable,
+    BackendUnreachable,
     ModelStream,
     ModelUnknown,
     RoleNoBackend,
@@ -95,17 +102,17 @@ async def test_calls_share_their_connection(bench: Bench) -> None:
     [
         ("nobody", ModelUnknown, "nobody", 0),
         ("memory", RoleNotConfigured, "memory", 0),
-        ("html", BackendUnavailable, "no answer; is its base URL right", 1),
+        ("html", BackendMalformed, "no answer; is its base URL right", 1),
         ("redirect", UpstreamRedirect, "redirects to https://elsewhere.example/v1/chat;", 1),
         ("400", BackendRefused, "the stub says 400", 1),
-        ("401", BackendUnavailable, "refuses our API key", 1),
+        ("401", BackendKeyRefused, "refuses our API key", 1),
         ("404", BackendRefused, "does not know 404: the stub says 404", 1),
-        ("429", BackendUnavailable, "takes no more requests just now: the stub says 429", 3),
-        ("500", BackendUnavailable, "failed with 500: the stub says 500", 3),
-        ("silent", BackendUnavailable, "did not begin to answer within 0.6 s", 1),
-        ("json", BackendUnavailable, "failed: no streams here", 1),
-        ("empty", BackendUnavailable, "sent an empty answer", 1),
-        ("error-first", BackendUnavailable, "failed: no memory left", 1),
+        ("429", BackendRateLimited, "takes no more requests just now: the stub says 429", 3),
+        ("500", BackendFailed, "failed with 500: the stub says 500", 3),
+        ("silent", BackendTimeout, "did not begin to answer within 0.6 s", 1),
+        ("json", BackendFailed, "failed: no streams here", 1),
+        ("empty", BackendMalformed, "sent an empty answer", 1),
+        ("error-first", BackendFailed, "failed: no memory left", 1),
         ("embedding/x", ModelUnknown, "embedding/x", 0),
         ("all-minilm-l6-v2", ModelUnknown, "cannot chat", 0),
     ],
@@ -127,26 +134,28 @@ async def test_a_failure_before_the_first_byte_has_its_code_and_its_sentence(
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("model", "error", "words"),
     [
-        ("cut", "cut its answer short"),
-        ("reset", "cut its answer short"),
-        ("unfinished", "cut its answer short"),
-        ("garbage", "sent what is no answer"),
-        ("error-event", "failed: the engine died"),
-        ("stall", "stopped answering"),
+        ("cut", BackendCut, "cut its answer short"),
+        ("reset", BackendCut, "cut its answer short"),
+        ("unfinished", BackendCut, "cut its answer short"),
+        ("garbage", BackendMalformed, "sent what is no answer"),
+        ("error-event", BackendFailed, "failed: the engine died"),
+        ("stall", BackendTimeout, "stopped answering"),
     ],
 )
-async def test_a_stream_that_breaks_gives_what_came_then_its_error(bench: Bench, model: str, words: str) -> None:
+async def test_a_stream_that_breaks_gives_what_came_then_its_error(
+    bench: Bench, model: str, error: type[AIBoxError], words: str
+) -> None:
     came: list[str] = []
     async with bench.routing.router.stream(bench.turn, asking(model)) as stream:
-        with pytest.raises(BackendUnavailable, match=words):
+        with pytest.raises(error, match=words):
             await _collect(stream, came)
         invoked, response = await bench.events()
     # A reset drops what the kernel had not read yet; everything else arrives.
     assert "".join(came) == "The answer" or (model == "reset" and "The answer".startswith("".join(came)))
     assert invoked["type"] == "model_invoked"
-    assert (response["ok"], response["code"]) == (False, "backend_unavailable")
+    assert (response["ok"], response["code"]) == (False, error.code)
     assert response["estimated"] is True
     assert response["input_tokens"] > 0
 
@@ -154,7 +163,7 @@ async def test_a_stream_that_breaks_gives_what_came_then_its_error(bench: Bench,
 async def test_a_provider_that_is_down_is_unavailable_and_its_role_has_no_backend(bench: Bench) -> None:
     async with run_stub() as gone:
         await bench.routing.catalogue.add_provider(someone(), name="gone", base_url=gone.base_url)
-    with pytest.raises(BackendUnavailable, match="The provider gone cannot be reached: the connection was refused"):
+    with pytest.raises(BackendUnreachable, match="The provider gone cannot be reached: the connection was refused"):
         async with bench.routing.router.stream(bench.turn, asking("gone/ok")):
             pytest.fail("no stream may open")
     await bench.routing.catalogue.set_role(someone(), "title", "gone/ok")

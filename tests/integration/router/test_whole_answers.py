@@ -8,7 +8,17 @@ import pytest
 
 from aibox.core.errors import AIBoxError
 from aibox.observability import Usage
-from aibox.router import BackendRefused, BackendUnavailable, ModelUnknown, RoleNoBackend, UpstreamRedirect
+from aibox.router import (
+    BackendCut,
+    BackendFailed,
+    BackendKeyRefused,
+    BackendMalformed,
+    BackendRefused,
+    BackendUnavailable,
+    ModelUnknown,
+    RoleNoBackend,
+    UpstreamRedirect,
+)
 from tests.integration.router.conftest import Bench, asking, someone
 
 
@@ -32,15 +42,15 @@ async def test_a_whole_answer_without_usage_is_counted_and_without_price_has_no_
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
-        ("html", BackendUnavailable, "no answer"),
+        ("html", BackendMalformed, "no answer"),
         ("redirect", UpstreamRedirect, "https://elsewhere.example/v1/chat;"),
         ("400", BackendRefused, "the stub says 400"),
-        ("401", BackendUnavailable, "refuses our API key"),
-        ("500", BackendUnavailable, "failed with 500"),
-        ("garbage", BackendUnavailable, "no answer"),
-        ("empty", BackendUnavailable, "no answer"),
-        ("error-event", BackendUnavailable, "the engine died"),
-        ("cut", BackendUnavailable, "cut its answer short"),
+        ("401", BackendKeyRefused, "refuses our API key"),
+        ("500", BackendFailed, "failed with 500"),
+        ("garbage", BackendMalformed, "no answer"),
+        ("empty", BackendMalformed, "no answer"),
+        ("error-event", BackendFailed, "the engine died"),
+        ("cut", BackendCut, "cut its answer short"),
     ],
 )
 async def test_a_whole_answer_that_fails_has_its_code(

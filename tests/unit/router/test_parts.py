@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aibox.router import BackendUnavailable
+from aibox.router.dialects.chat import MalformedError
 from aibox.router.dialects.parts import Begun, Ended, Grown, Parts, Step
 
 
@@ -88,5 +88,5 @@ def test_other_choices_are_not_mixed_in() -> None:
 
 
 def test_what_is_no_chunk_is_the_providers_failure() -> None:
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(MalformedError):
         Parts().take(b'{"choices": [')

@@ -15,18 +15,22 @@ from openai.types.shared_params import ResponseFormatJSONSchema
 
 from aibox.core.errors import AIBoxError
 from aibox.observability import Usage
-from aibox.router import Dialect, Exchange, NotTranslatable
+from aibox.router import NotTranslatable
 from aibox.router.dialects import chat
+from aibox.router.dialects.exchange import Exchange, Translatable
 from aibox.router.dialects.messages import Messages
 from aibox.router.dialects.parts import Parts, Tokens
 from aibox.router.dialects.responses import Responses
+from aibox.router.dialects.spoken import TRANSLATABLE
 from tests.unit.router.recordings import body_of, events, message_of, recorded, response_of
+from tests.unit.router.replay import request_of, streamed
+from tests.unit.router.replay import whole as whole_of
 from tests.unit.router.test_sse import recorded_streams, split
 
-DIALECTS: list[tuple[Dialect, bytes]] = [
-    (Messages(), b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"?"}]}'),
-    (Responses(), b'{"model":"m","input":"?"}'),
-]
+REQUESTS = {
+    "messages": b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"?"}]}',
+    "responses": b'{"model":"m","input":"?"}',
+}
 
 MESSAGE = pydantic.TypeAdapter[Any](ChatCompletionMessageParam)
 TOOL = pydantic.TypeAdapter[Any](ChatCompletionFunctionToolParam)
@@ -34,15 +38,9 @@ CHOICE = pydantic.TypeAdapter[Any](ChatCompletionToolChoiceOptionParam)
 SCHEMA = pydantic.TypeAdapter[Any](ResponseFormatJSONSchema)
 
 
-def exchanges() -> Iterator[Exchange]:
-    for dialect, request in DIALECTS:
-        yield dialect.read(request)
-
-
-def streamed(exchange: Exchange, payloads: list[bytes]) -> bytes:
-    stream = exchange.stream(id="1")
-    pushed = [stream.push(data) for data in payloads if data != chat.DONE]
-    return b"".join([*pushed, stream.close(None)])
+def exchanges() -> Iterator[tuple[str, Exchange]]:
+    for name, request in REQUESTS.items():
+        yield name, TRANSLATABLE[name].read(request)
 
 
 def outcome(told: list[dict[str, Any]]) -> tuple[str, list[str], int, int]:
@@ -86,8 +84,8 @@ def test_every_recorded_stream_is_told_whole_and_in_order_in_both_dialects() -> 
         for data in payloads[:-1]:
             transcript.add(seen := chat.read(data))
             usage = seen.usage or usage
-        for exchange in exchanges():
-            told = events(streamed(exchange, payloads))
+        for dialect, exchange in exchanges():
+            told = events(streamed(dialect, exchange, payloads, None))
             text, tools, input_tokens, output_tokens = outcome(told)
             assert text == transcript.text
             assert tools == [call["name"] for call in transcript.tool_calls]
@@ -95,21 +93,13 @@ def test_every_recorded_stream_is_told_whole_and_in_order_in_both_dialects() -> 
             assert Usage(input_tokens=input_tokens, output_tokens=output_tokens) == (usage or Usage())
 
 
-def test_recorded_streams_are_told_alike_wherever_they_were_cut() -> None:
+def test_recorded_streams_are_split_alike_wherever_they_were_cut() -> None:
     for body in recorded_streams()[:8]:
         text = body.encode()
-        for exchange in exchanges():
-            whole = _without_times(streamed(exchange, split([text])))
-            assert _without_times(streamed(exchange, split([bytes([byte]) for byte in text]))) == whole
-            for cut in range(1, len(text)):
-                assert _without_times(streamed(exchange, split([text[:cut], text[cut:]]))) == whole
-
-
-def _without_times(data: bytes) -> list[dict[str, Any]]:
-    told = events(data)
-    if "response" in told[-1]:
-        told[-1]["response"].pop("completed_at")
-    return told
+        payloads = split([text])
+        assert split([bytes([byte]) for byte in text]) == payloads
+        for cut in range(1, len(text)):
+            assert split([text[:cut], text[cut:]]) == payloads
 
 
 def test_every_recorded_answer_is_told_whole_in_both_dialects() -> None:
@@ -118,10 +108,10 @@ def test_every_recorded_answer_is_told_whole_in_both_dialects() -> None:
     assert len(whole) > 100
     for data in whole:
         seen = chat.read(data)
-        for exchange in exchanges():
-            answer = msgspec.json.decode(exchange.whole(data, Usage(), id="1"))
+        for dialect, exchange in exchanges():
+            answer = whole_of(exchange, data, Usage())
             # The stream of one chunk that says the same must add up to the same.
-            told = events(streamed(exchange, [data]))
+            told = events(streamed(dialect, exchange, [data], None))
             same = message_of(told) if answer.get("type") == "message" else response_of(told)
             for body in (answer, same):
                 body.pop("completed_at", None)
@@ -138,7 +128,7 @@ def test_every_recorded_answer_is_told_whole_in_both_dialects() -> None:
     ],
 )
 def test_every_recorded_request_becomes_chat_completions_or_is_refused_with_a_code(
-    dialect: Dialect, address: str, most_refused: int
+    dialect: Translatable, address: str, most_refused: int
 ) -> None:
     refused = 0
     items = [item for item in recorded(address) if item["request"] and item["status"] == 200]
@@ -152,9 +142,8 @@ def test_every_recorded_request_becomes_chat_completions_or_is_refused_with_a_co
             continue
         except AIBoxError as error:
             raise AssertionError(f"{error}: {body[:300]!r}") from error
-        given, request = msgspec.json.decode(body), msgspec.json.decode(exchange.body)
+        given, request = msgspec.json.decode(body), request_of(exchange)
         assert request["model"] == given["model"]
-        assert request.get("stream", False) == given.get("stream", False)
         _require_openais(request)
         answered = [message["tool_call_id"] for message in request["messages"] if message["role"] == "tool"]
         called = [call["id"] for message in request["messages"] for call in message.get("tool_calls", ())]

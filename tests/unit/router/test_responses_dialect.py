@@ -7,9 +7,11 @@ import pytest
 
 from aibox.core.errors import BadRequest, ValidationFailed, error_body
 from aibox.observability import Usage
-from aibox.router import BackendUnavailable, Exchange, NotTranslatable
+from aibox.router import BackendUnavailable, Chunk, NotTranslatable
+from aibox.router.dialects.exchange import Exchange
 from aibox.router.dialects.responses import Responses
 from tests.unit.router.recordings import events, response_of
+from tests.unit.router.replay import request_of, streamed, whole
 
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": True}
 
@@ -19,8 +21,7 @@ def exchange(**more: Any) -> Exchange:
 
 
 def ask(**more: Any) -> dict[str, Any]:
-    translated: dict[str, Any] = msgspec.json.decode(exchange(**more).body)
-    return translated
+    return request_of(exchange(**more))
 
 
 def answer(message: dict[str, Any], finish: str = "stop", *, asked: Exchange | None = None, **more: Any) -> Any:
@@ -28,11 +29,10 @@ def answer(message: dict[str, Any], finish: str = "stop", *, asked: Exchange | N
     asked = asked or exchange()
     choice = {"index": 0, "message": message, "finish_reason": finish}
     data = msgspec.json.encode({"model": "x", "created": 7, "choices": [choice], **more})
-    whole = msgspec.json.decode(asked.whole(data, Usage(input_tokens=3, output_tokens=4), id="1"))
-    stream = asked.stream(id="1")
-    told = response_of(events(stream.push(data) + stream.close(Usage(input_tokens=3, output_tokens=4))))
-    assert {**told, "completed_at": 0} == {**whole, "completed_at": 0}
-    return whole
+    usage = Usage(input_tokens=3, output_tokens=4)
+    told = response_of(events(streamed("responses", asked, [data], usage)))
+    assert {**told, "completed_at": 0} == {**whole(asked, data, usage), "completed_at": 0}
+    return told
 
 
 def test_instructions_and_developers_words_are_one_system_message() -> None:
@@ -114,19 +114,17 @@ def test_schema_effort_and_limits_are_kept() -> None:
         reasoning={"effort": "low", "summary": "auto"},
         max_output_tokens=50,
         top_p=0.5,
-        stream=True,
     )
-    body = msgspec.json.decode(asked.body)
+    body = request_of(asked)
     schema = {"name": "P", "schema": {"type": "object"}, "strict": True}
     assert body["response_format"] == {"type": "json_schema", "json_schema": schema}
     assert (body["reasoning_effort"], body["top_p"], asked.max_tokens) == ("low", 0.5, 50)
-    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
 
 
 def test_tools_that_openai_runs_are_left_out_and_named() -> None:
     asked = exchange(tools=[WEATHER, {"type": "web_search"}])
     assert asked.omitted == ("web_search",)
-    assert len(msgspec.json.decode(asked.body)["tools"]) == 1
+    assert len(request_of(asked)["tools"]) == 1
     assert answer({"content": "x"}, asked=asked)["tools"] == [WEATHER]
 
 
@@ -204,7 +202,7 @@ def test_tools_in_groups_and_of_plain_text_come_back_as_they_were_offered() -> N
             {"type": "custom", "name": "patch", "format": {"type": "grammar"}},
         ]
     )
-    names = [tool["function"]["name"] for tool in msgspec.json.decode(asked.body)["tools"]]
+    names = [tool["function"]["name"] for tool in request_of(asked)["tools"]]
     assert names == ["files__read", "patch"]
     calls = [
         {"index": 0, "id": "a", "function": {"name": "files__read", "arguments": "{}"}},
@@ -218,19 +216,19 @@ def test_tools_in_groups_and_of_plain_text_come_back_as_they_were_offered() -> N
 def test_probabilities_of_tokens_are_kept() -> None:
     token = {"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": []}
     asked = exchange(top_logprobs=1)
-    body = msgspec.json.decode(asked.body)
+    body = request_of(asked)
     assert (body["logprobs"], body["top_logprobs"]) == (True, 1)
     choice = {"message": {"content": "x"}, "logprobs": {"content": [token]}, "finish_reason": "stop"}
-    whole = msgspec.json.decode(asked.whole(msgspec.json.encode({"choices": [choice]}), Usage(), id="1"))
-    assert whole["output"][0]["content"][0]["logprobs"] == [token]
+    told = whole(asked, msgspec.json.encode({"choices": [choice]}), Usage())
+    assert told["output"][0]["content"][0]["logprobs"] == [token]
 
 
 def test_a_failure_in_a_stream_is_an_error_and_a_failed_response() -> None:
-    stream = exchange().stream(id="1")
-    stream.push(b'{"choices":[{"index":0,"delta":{"content":"x"}}]}')
+    stream = Responses().stream(id="1")
+    stream.push(Chunk(b'{"type":"response.created","sequence_number":0}', event="response.created"))
     told = events(stream.fail(error_body(BackendUnavailable("It broke."), path="/v1/responses", turn_id="t")))
     assert [event["type"] for event in told] == ["error", "response.failed"]
     assert (told[0]["code"], told[0]["message"], told[0]["turn_id"]) == ("backend_unavailable", "It broke.", "t")
     assert told[0]["error"]["message"] == "It broke."
     assert told[1]["response"]["error"] == {"code": "backend_unavailable", "message": "It broke."}
-    assert told[1]["sequence_number"] == told[0]["sequence_number"] + 1
+    assert [event["sequence_number"] for event in told] == [1, 2]
