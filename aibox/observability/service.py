@@ -1,144 +1,82 @@
-"""Writes a generation for each `model_response`, and adds generations up."""
+"""Hears every `model_response`: books it, counts it, and tells of budgets that reached their soft limit."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
-
-import msgspec
-from msgspec import Struct
-from sqlalchemy import case, func, or_, select
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from datetime import date
+from uuid import UUID
 
 from aibox.core.connections import Connections
 from aibox.core.db import Database
 from aibox.core.events import Recorded
 from aibox.core.turn import Turn
-from aibox.observability.metrics import CALLS, FIRST_BYTE, TOKENS
-from aibox.observability.models import GenerationRow
+from aibox.observability import Dimension, OwnUsage, Trace, TraceSummary, UsageReport
+from aibox.observability.budgets import BudgetService
+from aibox.observability.gauges import keep
+from aibox.observability.generations import Generation, generation_of
+from aibox.observability.metrics import CALLS, COST, DURATION, FIRST_BYTE, TOKENS, UNPRICED
+from aibox.observability.traces import trace, traces
+from aibox.observability.usage import own_usage, usage
 
 HEARS = frozenset({"model_response"})
-
-
-class _Body(Struct):
-    """What we read of a `model_response`; the event's owner is the router."""
-
-    provider: str
-    model: str
-    alias: str
-    ok: bool
-    principal: str = ""
-    key: str = ""
-    code: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    estimated: bool = False
-    cost_usd: str = ""
-    latency_ms: int = 0
-    first_byte_ms: int = 0
-
-
-class _Event(Struct):
-    ts_us: int
-    body: _Body
-
-
-_read = msgspec.json.Decoder(_Event).decode
-
-_INSERT = """
-INSERT INTO observability.generation (tenant, turn, seq, at, principal, key, provider, model, alias, ok, code,
-    input_tokens, output_tokens, estimated, cost_usd, latency_ms, first_byte_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-ON CONFLICT (tenant, turn, seq) DO NOTHING
-RETURNING true
-"""
 
 
 class ObservabilityService:
     """See `Observability`."""
 
-    def __init__(self, *, db: Database, connections: Connections) -> None:
+    def __init__(self, *, db: Database, connections: Connections, budgets: BudgetService) -> None:
         self._db = db
         self._connections = connections
+        self._budgets = budgets
+
+    @contextlib.asynccontextmanager
+    async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Keep the gauges true until the block ends."""
+        keeping = tasks.create_task(keep(self._connections), name="observability.gauges")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def handle(self, events: Sequence[Recorded]) -> None:
-        """Keep each event's generation. The same event again changes nothing and counts nothing."""
-        async with self._connections.system.acquire() as connection, connection.transaction():
-            new = [event for event in events if await connection.fetchval(_INSERT, *_arguments(event))]
-        for event in new:
-            _count(_read(event.data).body)
+        """Book each event's generation. The same event again changes nothing and counts nothing."""
+        generations = [generation_of(event) for event in events]
+        for new in await self._budgets.books.settle(generations):
+            _count(new)
+        await self._budgets.notify(made.tenant for made in generations if made.cost_usd)
 
-    async def usage_of(self, turn: Turn) -> dict[str, Any]:
+    async def usage_of(self, turn: Turn) -> OwnUsage:
         """See `Observability.usage_of`."""
-        row = GenerationRow
-        # A try that a provider never took (another one answered) is no request.
-        counted = or_(row.ok, row.input_tokens > 0, row.output_tokens > 0)
-        query = (
-            select(
-                row.provider,
-                row.model,
-                func.count(),
-                func.sum(row.input_tokens),
-                func.sum(row.output_tokens),
-                func.sum(row.cost_usd),
-                func.sum(case((row.cost_usd.is_(None), 1), else_=0)),
-            )
-            .where(row.tenant == turn.tenant, row.principal == turn.principal.pseudonym, counted)
-            .group_by(row.provider, row.model)
-            .order_by(func.count().desc(), row.provider, row.model)
-        )
         async with self._db.read(turn) as session:
-            rows = (await session.execute(query)).all()
-        by_model = [
-            {"provider": provider, "model": model, **_totals(requests, taken, given, usd, unpriced)}
-            for provider, model, requests, taken, given, usd, unpriced in rows
-        ]
-        totals = _totals(
-            sum(row[2] for row in rows),
-            sum(row[3] for row in rows),
-            sum(row[4] for row in rows),
-            sum((row[5] for row in rows if row[5] is not None), Decimal(0)),
-            sum(row[6] for row in rows),
-        )
-        return {**totals, "by_model": by_model}
+            return await own_usage(session, turn)
+
+    async def usage(
+        self, turn: Turn, by: Sequence[Dimension], *, since: date, until: date, limit: int | None = None
+    ) -> UsageReport:
+        """See `Observability.usage`."""
+        async with self._db.read(turn) as session:
+            return await usage(session, turn, by, since=since, until=until, limit=limit)
+
+    async def traces(self, turn: Turn, *, before: UUID | None = None, limit: int = 50) -> list[TraceSummary]:
+        """See `Observability.traces`."""
+        async with self._db.read(turn) as session:
+            return await traces(session, turn, before=before, limit=limit)
+
+    async def trace(self, turn: Turn, turn_id: UUID) -> Trace:
+        """See `Observability.trace`."""
+        async with self._db.read(turn) as session:
+            return await trace(session, turn, turn_id)
 
 
-def _arguments(event: Recorded) -> tuple[Any, ...]:
-    said = _read(event.data)
-    body = said.body
-    return (
-        event.tenant,
-        event.turn,
-        event.seq,
-        datetime.fromtimestamp(said.ts_us / 1_000_000, UTC),
-        body.principal,
-        body.key or None,
-        body.provider,
-        body.model,
-        body.alias,
-        body.ok,
-        body.code,
-        body.input_tokens,
-        body.output_tokens,
-        body.estimated,
-        Decimal(body.cost_usd) if body.cost_usd else None,
-        body.latency_ms,
-        body.first_byte_ms,
-    )
-
-
-def _count(body: _Body) -> None:
-    CALLS.labels(body.provider, body.model, "ok" if body.ok else body.code).inc()
-    TOKENS.labels(body.provider, body.model, "input").inc(body.input_tokens)
-    TOKENS.labels(body.provider, body.model, "output").inc(body.output_tokens)
-    if body.ok:
-        FIRST_BYTE.labels(body.provider, body.model).observe(body.first_byte_ms / 1000)
-
-
-def _totals(requests: int, taken: int, given: int, usd: Decimal | None, unpriced: int) -> dict[str, Any]:
-    return {
-        "requests": int(requests),
-        "input_tokens": int(taken),
-        "output_tokens": int(given),
-        "cost_usd": format((usd or Decimal(0)).normalize(), "f"),
-        "unpriced_requests": int(unpriced),
-    }
+def _count(made: Generation) -> None:
+    CALLS.labels(made.provider, made.model, "ok" if made.ok else made.code).inc()
+    TOKENS.labels(made.provider, made.model, "input").inc(made.input_tokens)
+    TOKENS.labels(made.provider, made.model, "output").inc(made.output_tokens)
+    if made.cost_usd is None:
+        UNPRICED.labels(made.provider, made.model).inc()
+    else:
+        COST.labels(made.provider, made.model).inc(float(made.cost_usd))
+    if made.ok:
+        FIRST_BYTE.labels(made.provider, made.model).observe(made.first_byte_ms / 1000)
+        DURATION.labels(made.provider, made.model).observe(made.latency_ms / 1000)
