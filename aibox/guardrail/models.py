@@ -10,12 +10,13 @@ from aibox.core.db import Row
 
 
 class PolicyRow(Row):
-    """What a tenant (`key_id` empty) or one of its API keys wants; `policy` is the face's `Policy`."""
+    """What a tenant wants, or one of its agents or API keys; both empty is the tenant. `policy` is the face's."""
 
     __tablename__ = "policy"
     __table_args__ = {"schema": "guardrail"}  # noqa: RUF012 - SQLAlchemy's way
 
     tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    agent_id: Mapped[str] = mapped_column(primary_key=True)
     key_id: Mapped[str] = mapped_column(primary_key=True)
     policy: Mapped[dict[str, Any]] = mapped_column(JSONB)
 

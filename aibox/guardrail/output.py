@@ -4,6 +4,7 @@ The last 96 characters are held back, and more when they end within something th
 comes out is, whatever the pieces were, what the whole text would have become (a property test compares them).
 """
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -12,10 +13,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from aibox.core.turn import Turn
-from aibox.guardrail import Blocked, Finding, Verdict
+from aibox.guardrail import Blocked, Finding, Form, Verdict
 from aibox.guardrail.credentials import CREDENTIALS, Credential, is_secret, matches, secret_span
 from aibox.guardrail.policy import Rules
-from aibox.guardrail.rules import TOXICITY, judge
+from aibox.guardrail.rules import MALICIOUS_URLS, TOXICITY, judge
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
 from aibox.guardrail.vault import TOKEN
 
@@ -24,7 +25,7 @@ STEP = 32
 """So many characters beyond what is held back are gathered before the next look."""
 
 CONTEXT = 200
-"""How much of what went out is looked at again: an abusive phrase may have begun there."""
+"""How much of what went out is looked at again: an abusive phrase or an address may have begun there."""
 
 TOKEN_KIND = "TOKEN"  # noqa: S105 - the name of a kind
 
@@ -34,7 +35,7 @@ class Cut(Struct, frozen=True):
 
     end: int
     spans: tuple[Span, ...] = ()
-    abuse: Finding | None = None
+    harm: Finding | None = None
 
 
 class Window:
@@ -52,9 +53,10 @@ class Window:
 
     def look(self, *, is_last: bool) -> Cut:
         """Where the text may be cut now. Raises TimeoutError."""
-        abuse = judge("toxicity", TOXICITY, self.text) if "toxicity" in self._rules.scanners else None
-        if abuse is not None and not abuse.is_safe and self._rules.blocks:
-            return Cut(self.sent, abuse=abuse)
+        for name, rules in (("toxicity", TOXICITY), ("malicious_urls", MALICIOUS_URLS)):
+            harm = judge(name, rules, self.text) if name in self._rules.scanners and self._rules.blocks else None
+            if harm is not None and not harm.is_safe:
+                return Cut(self.sent, harm=harm)
         spans: list[Span] = []
         reaches: list[tuple[int, int]] = []
         for pattern, span_of in self._patterns():
@@ -103,14 +105,20 @@ class Desk(Protocol):
 
     async def judge_answer(self, turn: Turn, text: str, visible: str, conversation: UUID | None) -> Verdict: ...
 
-    async def stop_answer(self, turn: Turn, rules: Rules, abuse: Finding) -> Verdict: ...
+    async def stop_answer(self, turn: Turn, rules: Rules, harm: Finding) -> Verdict: ...
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether a model reads each answer before anything of it is shown."""
+        ...
 
 
 class Filter:
     """An `OutputFilter` for one answer."""
 
-    def __init__(self, desk: Desk, turn: Turn, conversation: UUID | None) -> None:
+    def __init__(self, desk: Desk, turn: Turn, conversation: UUID | None, form: Form = "text") -> None:
         self._desk = desk
+        self._form: Form = form
         self._turn = turn
         self._conversation = conversation
         self._rules: Rules | None = None
@@ -131,7 +139,9 @@ class Filter:
             self._visible.append(text)
             return text
         window.text += text
-        return await self._release(window, is_last=False) if window.is_worth_a_look else ""
+        if self._desk.judges_answers or not window.is_worth_a_look:
+            return ""
+        return await self._release(window, is_last=False)
 
     async def close(self) -> str:
         window = await self._opened()
@@ -154,23 +164,26 @@ class Filter:
     async def _release(self, window: Window, *, is_last: bool) -> str:
         assert self._rules is not None
         cut = await self._desk.off_loop(partial(window.look, is_last=is_last))
-        if cut.abuse is not None:
-            self._verdict = await self._desk.stop_answer(self._turn, self._rules, cut.abuse)
+        if cut.harm is not None:
+            self._verdict = await self._desk.stop_answer(self._turn, self._rules, cut.harm)
             raise Blocked(self._verdict.reason)
         if self._values is None and any(span.kind == TOKEN_KIND for span in cut.spans):
             self._values = await self._desk.values(self._turn, self._conversation)
         begin = window.sent
         spans = [Span(span.start - begin, span.end - begin, span.kind) for span in cut.spans]
         ready = window.text[begin : cut.end]
-        shown = replace(ready, spans, lambda span: shown_for(span, ready, self._values or {}))
+        shown = replace(ready, spans, lambda span: shown_for(span, ready, self._values or {}, self._form))
         window.advance(cut.end)
         self._visible.append(shown)
         return shown
 
 
-def shown_for(span: Span, text: str, values: dict[str, str]) -> str:
+def shown_for(span: Span, text: str, values: dict[str, str], form: Form = "text") -> str:
     """What the user sees in place of a span: the value behind a token of theirs, nothing of a secret."""
     if span.kind == SECRET:
         return SECRET_TOKEN
     token = text[span.start : span.end]
-    return values.get(token, token)
+    value = values.get(token)
+    if value is None:
+        return token
+    return json.dumps(value, ensure_ascii=False)[1:-1] if form == "json" else value

@@ -4,14 +4,18 @@ Presidio catches a regex's time-out, logs it and reports that nothing was found:
 """
 
 import ipaddress
+from collections.abc import Collection
 from typing import Any
 
 import phonenumbers
 import regex
 from presidio_analyzer import EntityRecognizer, LocalRecognizer, Pattern, PatternRecognizer, RecognizerResult
-from presidio_analyzer.predefined_recognizers import CryptoRecognizer
+from presidio_analyzer.predefined_recognizers import CryptoRecognizer, SpacyRecognizer
 
+from aibox.guardrail.addresses import find_addresses
 from aibox.guardrail.credentials import PATTERN_SECONDS, find_credentials
+from aibox.guardrail.names import find_names, is_german, is_known
+from aibox.guardrail.national_ids import find_national_ids
 from aibox.guardrail.text import SECRET
 
 Results = list[RecognizerResult]
@@ -64,10 +68,10 @@ class Card(Strict):
 
 
 class Iban(Strict):
-    """IBANs whose remainder modulo 97 is 1."""
+    """IBANs whose remainder modulo 97 is 1, in capitals or not."""
 
     def __init__(self) -> None:
-        form = r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"
+        form = r"\b(?:[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?|[a-z]{2}\d{2}[a-z0-9]{11,30})\b"
         super().__init__("IBAN_CODE", name="Iban", patterns=[Pattern("iban", form, 0.3)], global_regex_flags=0)
 
     def validate_result(self, pattern_text: str) -> bool:
@@ -94,21 +98,21 @@ class Email(Strict):
         super().__init__("EMAIL_ADDRESS", name="Email", patterns=[Pattern("email", form, 0.9)])
 
 
-class NationalId(Strict):
-    """United States social security numbers, written with separators."""
+class SocialSecurity(Strict):
+    """United States social security numbers and taxpayer numbers of the same form (9…), written with separators."""
 
     def __init__(self) -> None:
-        form = r"(?<![\d-])(?!000|666|9\d\d)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?![\d-])"
-        super().__init__("US_SSN", name="NationalId", patterns=[Pattern("ssn", form, 0.8)])
+        form = r"(?<![\d-])(?!000|666)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?![\d-])"
+        super().__init__("US_SSN", name="SocialSecurity", patterns=[Pattern("ssn", form, 0.8)])
 
 
-class Address(Strict):
+class IpAddress(Strict):
     """IP addresses, except the machine's own and the unspecified ones."""
 
     def __init__(self) -> None:
         four = Pattern("ipv4", r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)", 0.6)
         six = Pattern("ipv6", r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])", 0.6)
-        super().__init__("IP_ADDRESS", name="Address", patterns=[four, six])
+        super().__init__("IP_ADDRESS", name="IpAddress", patterns=[four, six])
 
     def invalidate_result(self, pattern_text: str) -> bool:
         try:
@@ -120,14 +124,22 @@ class Address(Strict):
 
 class Phone(LocalRecognizer):
     """Phone numbers: those that exist, by Google's phonenumbers, as written in these countries; and, whether they exist
-    or not, those with a `+` or after a word such as "phone"."""
+    or not, those with a `+`, after a word such as "phone", or before one such as "office"."""
 
     REGIONS = ("US", "GB", "DE", "FR")
     CANDIDATE = regex.compile(r"\d(?:[\s().+/-]{0,3}\d){6}")
     ANNOUNCED = regex.compile(
-        r"(?:(?<![\w+])\+|\b(?i:phone|telephone|tel|mobile|cell|fax|whatsapp|call|dial)\b[^\d\n]{0,24}?(?=\(?\d))"
+        r"(?:(?<![\w+])\+|\b(?i:(?:tele)?phone|telefon|tel|mobile?|cell|handy|fax|desk|office|whatsapp|call|dial|rufnummer"
+        r"|answering at|reach(?:ed|able)? (?:\w+ )?(?:at|on|under)|messages? to|text (?:me|him|her|us) (?:at|on)"
+        r"|registered(?: number)?|erreichbar unter)\b[^\d\n]{0,24}?\n?(?=\(?\d))"
         r"(?P<number>\(?\d(?:[ ().\/-]{0,2}\d){6,14}(?:x\d{1,5})?)(?![\d])"
     )
+    NAMED_AFTER = regex.compile(
+        r"(?<![\w.+-])(?P<number>\+?\(?\d(?:[ ().\/-]{0,2}\d){6,14}(?:x\d{1,5})?)"
+        r"[ -]{1,2}(?i:office|fax|mobile?|home|cell|desk)\b"
+    )
+
+    SOCIAL_SECURITY = regex.compile(r"\d{3}-\d{2}-\d{4}")
 
     def __init__(self) -> None:
         super().__init__(supported_entities=["PHONE_NUMBER"], name="Phone")
@@ -143,10 +155,68 @@ class Phone(LocalRecognizer):
             for region in self.REGIONS
             for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phonenumbers.Leniency.VALID)
         }
-        for match in self.ANNOUNCED.finditer(text, timeout=PATTERN_SECONDS, concurrent=True):
-            start, end = match.span("number")
-            found.add((start - 1 if text[match.start()] == "+" else start, end))
-        return [_result(self, "PHONE_NUMBER", start, end, 0.8) for start, end in sorted(found)]
+        for pattern in (self.ANNOUNCED, self.NAMED_AFTER):
+            for match in pattern.finditer(text, timeout=PATTERN_SECONDS, concurrent=True):
+                start, end = match.span("number")
+                found.add((start - 1 if text[start - 1 : start] == "+" else start, end))
+        return [
+            _result(self, "PHONE_NUMBER", start, end, 0.8)
+            for start, end in sorted(found)
+            if not self.SOCIAL_SECURITY.fullmatch(text, start, end)
+        ]
+
+
+class StreetAddress(LocalRecognizer):
+    """Street and box addresses (`addresses.py`)."""
+
+    def __init__(self) -> None:
+        super().__init__(supported_entities=["STREET_ADDRESS"], name="StreetAddress")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> Results:
+        return [_result(self, "STREET_ADDRESS", start, end, 0.7) for start, end in find_addresses(text)]
+
+
+class NationalIds(LocalRecognizer):
+    """Identity and tax numbers of states (`national_ids.py`)."""
+
+    def __init__(self) -> None:
+        super().__init__(supported_entities=["NATIONAL_ID"], name="NationalIds")
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> Results:
+        return [_result(self, "NATIONAL_ID", start, end, 0.8) for start, end in find_national_ids(text)]
+
+
+class ModelNames(SpacyRecognizer):
+    """What the language model finds. An English one takes many a German noun for a person: there, known names only."""
+
+    def __init__(self) -> None:
+        super().__init__(supported_entities=["PERSON", "LOCATION"])
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> Results:
+        found: Results = super().analyze(text, entities, nlp_artifacts)
+        if not is_german(text):
+            return found
+        return [name for name in found if name.entity_type != "PERSON" or is_known(text[name.start : name.end])]
+
+
+class PersonNames(LocalRecognizer):
+    """Names that lists and announcing words tell (`names.py`), beside those that the language model finds."""
+
+    def __init__(self, languages: Collection[str]) -> None:
+        super().__init__(supported_entities=["PERSON"], name="PersonNames")
+        self._languages = tuple(languages)
+
+    def load(self) -> None:
+        """Nothing to load: the lists come with the first text."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> Results:
+        return [_result(self, "PERSON", start, end, 0.7) for start, end in find_names(text, self._languages)]
 
 
 class Credentials(LocalRecognizer):

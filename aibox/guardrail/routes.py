@@ -8,8 +8,16 @@ from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from aibox.core.turn import Turn
-from aibox.guardrail import Guardrail, Policy, Verdict
-from aibox.guardrail.schemas import CheckAnswer, CheckBody, PolicyBody, ScannerResult
+from aibox.guardrail import Deidentified, Guardrail, Policy, Verdict
+from aibox.guardrail.schemas import (
+    CheckAnswer,
+    CheckBody,
+    ContentBody,
+    DeidentifyBody,
+    HeldBody,
+    PolicyBody,
+    ScannerResult,
+)
 from aibox.identity import TenantMismatch
 
 
@@ -36,20 +44,46 @@ class GuardController(Controller):
         verdict = await guardrail.check_output(turn, data.content)
         return _answer(verdict, data.content, verdict.visible)
 
+    @post("/deidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
+    async def deidentify(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[DeidentifyBody]
+    ) -> Deidentified:
+        """The text with tokens in place of personal data; secrets are removed for good."""
+        return await guardrail.deidentify(turn, data.content, conversation=data.conversation_id)
+
+    @post("/reidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
+    async def reidentify(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[DeidentifyBody]
+    ) -> ContentBody:
+        """The text with the caller's own values back; 404 when none of its tokens is theirs in this conversation."""
+        content = await guardrail.reidentify(turn, data.content, conversation=data.conversation_id)
+        return ContentBody(content=content)
+
+    @get("/masked", opt={"policy": "chat", "scope": "chat"})
+    async def masked(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], conversation_id: FromQuery[UUID]
+    ) -> HeldBody:
+        """What was masked of the caller's own words in a conversation."""
+        return HeldBody(items=await guardrail.held(turn, conversation_id))
+
     @get("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
     async def policy(
-        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], key_id: FromQuery[str] = ""
+        self,
+        turn: NamedDependency[Turn],
+        guardrail: NamedDependency[Guardrail],
+        agent_id: FromQuery[str] = "",
+        key_id: FromQuery[str] = "",
     ) -> Policy:
-        """The stored policy of the tenant, or of an API key."""
-        return await guardrail.policy(turn, key_id=key_id)
+        """The stored policy of the tenant, or of an agent or API key."""
+        return await guardrail.policy(turn, agent_id=agent_id, key_id=key_id)
 
     @put("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
     async def set_policy(
         self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[PolicyBody]
     ) -> Policy:
         """Replace it."""
-        policy = Policy(profile=data.profile, scanners=data.scanners, masks=data.masks)
-        await guardrail.set_policy(turn, policy, key_id=data.key_id)
+        policy = Policy(profile=data.profile, scanners=data.scanners, masks=data.masks, topics=data.topics)
+        await guardrail.set_policy(turn, policy, agent_id=data.agent_id, key_id=data.key_id)
         return policy
 
 
@@ -68,6 +102,8 @@ def _answer(verdict: Verdict, given: str, rewritten: str) -> CheckAnswer:
             for f in verdict.findings
         ],
         rewritten_content=rewritten if is_rewritten else None,
+        masked=verdict.masked,
+        flagged=verdict.flagged,
     )
 
 

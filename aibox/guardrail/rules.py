@@ -1,10 +1,11 @@
 """Rules that judge a text by its words: attempts to override the instructions, and abuse.
 
-A rule's risk says how sure it is: from 90 a scanner blocks, below it only reports. The rules know English and the
-obvious; docs/guardrail.md has what they catch and miss, measured.
+A rule's risk says how sure it is: from 90 a scanner blocks, from 70 it flags the turn, below it only reports. The rules
+know English and the obvious; docs/guardrail.md has what they catch and miss, measured.
 """
 
 import unicodedata
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import regex
@@ -13,6 +14,8 @@ from aibox.guardrail import Finding
 from aibox.guardrail.credentials import PATTERN_SECONDS
 
 BLOCKING_RISK = 90
+FLAGGING_RISK = 70
+"""From here a finding that does not block flags its turn: every tool asks first."""
 
 
 class Rule(NamedTuple):
@@ -139,6 +142,55 @@ TOXICITY = (
         r"(?:piece of shit|worthless (?:idiot|scum)|fucking (?:idiot|moron)|filthy \w+)\b",
     ),
 )
+
+
+MALICIOUS_URLS = (
+    _rule("script_scheme", 95, r"\b(?:javascript|vbscript):[^\s]{3}|\bdata:text/html[,;]"),
+    _rule("credentials_in_host", 95, r"https?://[^\s/@]{1,64}@[a-z0-9.-]{1,80}\.[a-z]{2,24}/"),
+    _rule(
+        "image_that_carries_data",
+        95,
+        r"!\[[^\]]{0,80}\]\(https?://[^)\s]{1,120}[?&][a-z0-9_]{1,24}=[a-z0-9%+/_=.-]{32}",
+    ),
+    _rule("punycode_host", 90, r"https?://(?:[a-z0-9-]{1,40}\.){0,4}xn--[a-z0-9-]{1,60}\."),
+    _rule(
+        "download_from_an_address",
+        90,
+        r"https?://(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[^\s)]{0,80}\.(?:exe|scr|msi|bat|ps1|vbs|jar|apk|dmg|sh|hta)\b",
+    ),
+    _rule("bare_address", 50, r"https?://(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?:/|\b)"),
+    _rule("shortened", 40, r"https?://(?:bit\.ly|tinyurl\.com|t\.co|goo\.gl|is\.gd|cutt\.ly|rb\.gy)/"),
+)
+"""Links that do harm when followed or shown. An image's address with a long value sends what it carries to its host."""
+
+REFUSAL = (
+    _rule(
+        "refusal",
+        50,
+        r"^[^.!?\n]{0,80}\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:'t|not)|won't|must decline)"
+        r"|as an ai|ich kann (?:dir|ihnen)? ?(?:leider|dabei) nicht|es tut mir leid)\b",
+    ),
+)
+"""An answer that begins by declining."""
+
+CHARACTERS_A_TOKEN = 4
+
+
+def too_long(text: str, limit: int) -> Finding | None:
+    """A finding when `text` has more tokens than `limit`, guessed by its characters."""
+    tokens = len(text) // CHARACTERS_A_TOKEN
+    if tokens <= limit:
+        return None
+    return Finding(scanner="token_limit", is_safe=False, risk=100, detail=f"about {tokens} tokens")
+
+
+def about(text: str, banned: Collection[str]) -> Finding | None:
+    """A finding when one of the `banned` topics, folded, stands in `text` as whole words."""
+    folded = fold(text) if banned else ""
+    for topic in sorted(banned):
+        if topic and regex.search(rf"(?<!\w){regex.escape(topic)}(?!\w)", folded, timeout=PATTERN_SECONDS):
+            return Finding(scanner="ban_topics", is_safe=False, risk=100, detail=topic)
+    return None
 
 
 def judge(scanner: str, rules: tuple[Rule, ...], text: str) -> Finding | None:

@@ -1,10 +1,11 @@
 """Requests and responses of the guardrail's routes."""
 
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from aibox.guardrail import Decision, Policy
+from aibox.guardrail import Decision, Held, Policy
 
 
 class ScopeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,9 +38,32 @@ class CheckAnswer(Struct, frozen=True, kw_only=True):
     reason: str
     scanner_results: list[ScannerResult]
     rewritten_content: str | None
+    masked: int = 0
+    flagged: bool = False
+    """It may be an attack: every tool asks first in such a turn."""
+
+
+class DeidentifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text, and the conversation in which its tokens hold. Any id will do: the values are the caller's alone."""
+
+    content: Annotated[str, Meta(max_length=1_000_000)]
+    conversation_id: UUID
+
+
+class ContentBody(Struct, frozen=True, kw_only=True):
+    """A text with its personal data back."""
+
+    content: str
+
+
+class HeldBody(Struct, frozen=True, kw_only=True):
+    """What was masked of the caller's own words."""
+
+    items: list[Held]
 
 
 class PolicyBody(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tenant's policy, or with `key_id` that of one API key."""
+    """A tenant's policy, or with `agent_id` or `key_id` that of one agent or API key."""
 
+    agent_id: str = ""
     key_id: str = ""

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Container, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from aibox.core.db import Database
+from aibox.core.errors import NotFound
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Event
 from aibox.core.keys import DataKeys
@@ -23,9 +23,13 @@ from aibox.core.turn import Turn
 from aibox.guardrail import (
     Blocked,
     Decision,
+    Deidentified,
+    Entity,
     Finding,
+    Form,
     GuardrailUnavailable,
     GuardrailVerdict,
+    Held,
     InputBlocked,
     OutputFilter,
     Policy,
@@ -34,49 +38,60 @@ from aibox.guardrail import (
 )
 from aibox.guardrail.engine import Engine
 from aibox.guardrail.guarded import GuardedRouter
+from aibox.guardrail.judge import Judge
 from aibox.guardrail.output import Filter, shown_for, token_span
 from aibox.guardrail.policy import Policies, Rules
-from aibox.guardrail.rules import PROMPT_INJECTION, TOXICITY, judge
+from aibox.guardrail.rules import FLAGGING_RISK
+from aibox.guardrail.scan import Direction, Scan, scan
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
-from aibox.guardrail.vault import TOKEN, Vault
+from aibox.guardrail.vault import TOKEN, Vault, kind_of
 from aibox.router import ModelRouter
 
 log = structlog.get_logger("aibox.guardrail")
 
-Direction = Literal["input", "output"]
-
-SCANNING_THREADS = 2
 REMEMBERED_SCANS = 4096
 """A conversation's earlier messages are judged again with every turn; their scans are remembered, not their texts."""
 
 SENTENCES = {
     "prompt_injection": "The text tries to override the assistant's instructions.",
     "toxicity": "The text is abusive.",
+    "token_limit": "The text is longer than the policy allows.",
+    "ban_topics": "The policy does not allow this topic.",
+    "malicious_urls": "The answer has a link that does harm.",
+    "judge": "The answer breaks a principle of this workplace.",
 }
 
+LITERAL = "LITERAL"
+"""The kind of what looks like a token and was written so: de-identified text must restore it, not a value."""
+
+REPORTED = frozenset({"secrets"})
+"""Scanners whose findings never block: what they found was removed."""
+
 T = TypeVar("T")
-
-
-class Scan(Struct, frozen=True):
-    """What was found in a text: the scanners' findings, and settled spans of secrets and personal data."""
-
-    findings: tuple[Finding, ...]
-    spans: tuple[Span, ...]
 
 
 class GuardrailService:
     """`Guardrail` by rules, Presidio and a vault in the database."""
 
     def __init__(
-        self, settings: Settings, *, db: Database, keys: DataKeys, log: EventLog, engine: Engine | None = None
+        self,
+        settings: Settings,
+        *,
+        db: Database,
+        keys: DataKeys,
+        log: EventLog,
+        router: ModelRouter | None = None,
+        engine: Engine | None = None,
     ) -> None:
+        """`router` is the bare one, for the judge. Raises `BootRefused` for principles that cannot be read."""
         self._settings = settings
         self._log = log
         self._policies = Policies(settings, db)
         self._vault = Vault(db, keys)
-        self._engine = engine or Engine()
-        self._threads = ThreadPoolExecutor(SCANNING_THREADS, thread_name_prefix="guardrail")
+        self._engine = engine or Engine(settings)
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="guardrail")
         self._scans: OrderedDict[bytes, Scan] = OrderedDict()
+        self._judge = Judge(settings.judge, router) if settings.judge.enabled and router is not None else None
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -96,6 +111,7 @@ class GuardrailService:
         conversation: UUID | None = None,
         external: bool = False,
         instructions: Container[int] = (),
+        untrusted: Container[int] = (),
     ) -> list[Verdict]:
         rules = await self._policies.rules(turn, external=external)
         if rules.is_off:
@@ -103,7 +119,9 @@ class GuardrailService:
         begun = time.monotonic()
         orders = rules.without("prompt_injection")
         scans = [
-            await self._scan(text, orders if index in instructions else rules, "input")
+            await self._scan(
+                text, orders if index in instructions else rules, "untrusted" if index in untrusted else "input"
+            )
             for index, text in enumerate(texts)
         ]
         refused = [finding for scan in scans for finding in scan.findings if _is_blocking(finding, rules)]
@@ -114,7 +132,8 @@ class GuardrailService:
             else await self._masked(turn, text, scan, None if refused else conversation)
             for text, scan in zip(texts, scans, strict=True)
         ]
-        await self._record(turn, rules, "input", verdicts, begun)
+        foreign = sum(index in untrusted for index in range(len(texts)))
+        await self._record(turn, rules, "input", verdicts, begun, untrusted=foreign)
         return verdicts
 
     async def check_output(self, turn: Turn, text: str, *, conversation: UUID | None = None) -> Verdict:
@@ -125,24 +144,59 @@ class GuardrailService:
         scan = await self._scan(text, rules, "output")
         return await self._judge_answer(turn, rules, text, scan, conversation, begun, visible=None)
 
-    def output(self, turn: Turn, *, conversation: UUID | None = None) -> OutputFilter:
-        return Filter(self, turn, conversation)
+    def output(self, turn: Turn, *, conversation: UUID | None = None, form: Form = "text") -> OutputFilter:
+        return Filter(self, turn, conversation, form)
 
-    async def restore(self, turn: Turn, text: str, *, conversation: UUID) -> str:
+    async def restore(
+        self,
+        turn: Turn,
+        text: str,
+        *,
+        conversation: UUID | None,
+        form: Form = "text",
+        kinds: Container[str] | None = None,
+    ) -> str:
         spans = [token_span(match) for match in TOKEN.finditer(text)]
         if not spans:
             return text
         values = await self._vault.values(turn, conversation)
-        return replace(text, spans, lambda span: shown_for(span, text, values))
+        if kinds is not None:
+            values = {token: value for token, value in values.items() if kind_of(token) in kinds}
+        return replace(text, spans, lambda span: shown_for(span, text, values, form))
+
+    async def deidentify(self, turn: Turn, text: str, *, conversation: UUID) -> Deidentified:
+        rules = await self._policies.rules(turn, external=True, profile="strict")
+        begun = time.monotonic()
+        # A text is only masked here, not judged: who de-identifies an attack to study it may.
+        found = await self._scan(text, rules.only("secrets"), "input")
+        literals = (Span(match.start(), match.end(), LITERAL) for match in TOKEN.finditer(text))
+        spans = settle((*found.spans, *literals))
+        tokens = await self._tokens(turn, text, spans, conversation)
+        verdict = _rewritten(text, Scan(found.findings, tuple(spans)), tokens)
+        await self._record(turn, rules, "input", [verdict], begun)
+        return Deidentified(content=verdict.content, entities=tuple(_entities(text, spans, tokens)))
+
+    async def reidentify(self, turn: Turn, text: str, *, conversation: UUID) -> str:
+        tokens = set(TOKEN.findall(text))
+        if tokens and tokens.isdisjoint(await self._vault.values(turn, conversation)):
+            raise NotFound()
+        return await self.restore(turn, text, conversation=conversation)
+
+    async def held(self, turn: Turn, conversation: UUID) -> list[Held]:
+        values = await self._vault.values(turn, conversation)
+        return [Held(token=token, type=kind_of(token), value=value) for token, value in sorted(values.items())]
+
+    def release(self, turn: Turn) -> None:
+        self._vault.release(turn)
 
     async def is_off(self, turn: Turn) -> bool:
         return (await self._policies.rules(turn)).is_off
 
-    async def policy(self, turn: Turn, *, key_id: str = "") -> Policy:
-        return await self._policies.get(turn, key_id)
+    async def policy(self, turn: Turn, *, agent_id: str = "", key_id: str = "") -> Policy:
+        return await self._policies.get(turn, agent_id=agent_id, key_id=key_id)
 
-    async def set_policy(self, turn: Turn, policy: Policy, *, key_id: str = "") -> None:
-        await self._policies.set(turn, key_id, policy)
+    async def set_policy(self, turn: Turn, policy: Policy, *, agent_id: str = "", key_id: str = "") -> None:
+        await self._policies.set(turn, policy, agent_id=agent_id, key_id=key_id)
 
     async def scrub(self, turn: Turn, text: str) -> str:
         (verdict,) = await self.check_input(turn, [text])
@@ -157,6 +211,10 @@ class GuardrailService:
         return GuardedRouter(self, router)
 
     # What a filter asks (`output.Desk`).
+
+    @property
+    def judges_answers(self) -> bool:
+        return self._judge is not None
 
     async def rules(self, turn: Turn) -> Rules:
         return await self._policies.rules(turn)
@@ -184,9 +242,9 @@ class GuardrailService:
         scan = await self._scan(text, rules, "output")
         return await self._judge_answer(turn, rules, text, scan, conversation, begun, visible=visible)
 
-    async def stop_answer(self, turn: Turn, rules: Rules, abuse: Finding) -> Verdict:
+    async def stop_answer(self, turn: Turn, rules: Rules, harm: Finding) -> Verdict:
         """The verdict on an answer that is stopped midway."""
-        verdict = Verdict(decision="block", reason=_reason([abuse]), findings=(abuse,), content="", visible="")
+        verdict = Verdict(decision="block", reason=_reason([harm]), findings=(harm,), content="", visible="")
         await self._record(turn, rules, "output", [verdict], time.monotonic())
         return verdict
 
@@ -202,10 +260,13 @@ class GuardrailService:
         visible: str | None,
     ) -> Verdict:
         refused = [finding for finding in scan.findings if _is_blocking(finding, rules)]
-        if refused:
-            verdict = Verdict(decision="block", reason=_reason(refused), findings=scan.findings, content="", visible="")
-        else:
-            verdict = await self._masked(turn, text, scan, conversation)
+        verdict = _nothing(refused, scan.findings) if refused else await self._masked(turn, text, scan, conversation)
+        ruled = await self._judge.judge(turn, verdict.content) if self._judge and verdict.content.strip() else None
+        if ruled is not None:
+            refused = [ruled] if rules.blocks else []
+            findings = (*scan.findings, ruled)
+            verdict = _nothing(refused, findings) if refused else msgspec.structs.replace(verdict, findings=findings)
+        if not refused:
             if visible is None:
                 spans = settle((*_secrets(scan), *(token_span(match) for match in TOKEN.finditer(text))))
                 values = await self._vault.values(turn, conversation) if spans else {}
@@ -222,39 +283,37 @@ class GuardrailService:
             log.error("guardrail.not_loaded", error=type(error).__name__, exc_info=True)
 
     async def _scan(self, text: str, rules: Rules, direction: Direction) -> Scan:
-        asked = f"{direction} {sorted(rules.scanners)} {sorted(rules.masks)}\n"
+        asked = f"{direction} {sorted(rules.scanners)} {sorted(rules.masks)} {sorted(rules.banned)}\n"
         name = hashlib.blake2b(asked.encode() + text.encode("utf-8", "replace"), digest_size=32).digest()
         known = self._scans.get(name)
         if known is not None:
             self._scans.move_to_end(name)
             return known
-        scan = await self.off_loop(partial(_scan, self._engine, text, rules, direction))
-        self._scans[name] = scan
+        found = await self.off_loop(partial(scan, self._engine, text, rules, direction))
+        self._scans[name] = found
         if len(self._scans) > REMEMBERED_SCANS:
             self._scans.popitem(last=False)
-        return scan
+        return found
 
     async def _masked(self, turn: Turn, text: str, scan: Scan, conversation: UUID | None) -> Verdict:
-        written = {(span.kind, text[span.start : span.end]) for span in scan.spans if span.kind != SECRET}
-        # In the order of the text, so that the first address is number 1.
-        ordered = sorted(written, key=lambda value: text.index(value[1]))
-        tokens = await self._vault.tokens(turn, conversation, ordered)
+        return _rewritten(text, scan, await self._tokens(turn, text, scan.spans, conversation))
 
-        def token_of(span: Span) -> str:
-            return SECRET_TOKEN if span.kind == SECRET else tokens[span.kind, text[span.start : span.end]]
-
-        content = replace(text, scan.spans, token_of)
-        return Verdict(
-            decision="rewrite" if scan.spans else "allow",
-            reason="Secrets or personal data were masked." if scan.spans else "",
-            findings=scan.findings,
-            content=content,
-            visible=_without_secrets(text, scan),
-            masked=len(scan.spans),
-        )
+    async def _tokens(
+        self, turn: Turn, text: str, spans: Sequence[Span], conversation: UUID | None
+    ) -> dict[tuple[str, str], str]:
+        """A token for each kind and value. Numbered in the order of the text, so that its first address is number 1."""
+        written = dict.fromkeys((span.kind, text[span.start : span.end]) for span in spans if span.kind != SECRET)
+        return await self._vault.tokens(turn, conversation, list(written))
 
     async def _record(
-        self, turn: Turn, rules: Rules, direction: Direction, verdicts: Sequence[Verdict], begun: float
+        self,
+        turn: Turn,
+        rules: Rules,
+        direction: Literal["input", "output"],
+        verdicts: Sequence[Verdict],
+        begun: float,
+        *,
+        untrusted: int = 0,
     ) -> None:
         decision: Decision = max(
             (verdict.decision for verdict in verdicts), key=("allow", "rewrite", "block").index, default="allow"
@@ -270,6 +329,8 @@ class GuardrailService:
                 texts=len(verdicts),
                 scanners=tuple(f"{name}:{risk}" for name, risk in sorted(risks.items())),
                 masked=sum(verdict.masked for verdict in verdicts),
+                flagged=any(verdict.flagged for verdict in verdicts),
+                untrusted=untrusted,
                 duration_ms=round((time.monotonic() - begun) * 1000),
             )
         ]
@@ -279,22 +340,8 @@ class GuardrailService:
         await self._log.log(turn, *events)
 
 
-def _scan(engine: Engine, text: str, rules: Rules, direction: Direction) -> Scan:
-    findings: list[Finding | None] = []
-    if direction == "input" and "prompt_injection" in rules.scanners:
-        findings.append(judge("prompt_injection", PROMPT_INJECTION, text))
-    if "toxicity" in rules.scanners:
-        findings.append(judge("toxicity", TOXICITY, text))
-    kinds = [*sorted(rules.masks), *([SECRET] if "secrets" in rules.scanners else [])]
-    spans = settle(engine.find(text, kinds))
-    secrets = sum(span.kind == SECRET for span in spans)
-    if secrets:
-        findings.append(Finding(scanner="secrets", is_safe=False, risk=100, detail=f"{secrets} removed"))
-    return Scan(tuple(finding for finding in findings if finding is not None), tuple(spans))
-
-
 def _is_blocking(finding: Finding, rules: Rules) -> bool:
-    return rules.blocks and not finding.is_safe and finding.scanner != "secrets"
+    return rules.blocks and not finding.is_safe and finding.scanner not in REPORTED
 
 
 def _reason(findings: Sequence[Finding]) -> str:
@@ -307,6 +354,39 @@ def _secrets(scan: Scan) -> list[Span]:
 
 def _without_secrets(text: str, scan: Scan) -> str:
     return replace(text, _secrets(scan), lambda _: SECRET_TOKEN)
+
+
+def _rewritten(text: str, scan: Scan, tokens: dict[tuple[str, str], str]) -> Verdict:
+    """The verdict on a text that passes, with `tokens` for its personal data."""
+    return Verdict(
+        decision="rewrite" if scan.spans else "allow",
+        reason="Secrets or personal data were masked." if scan.spans else "",
+        findings=scan.findings,
+        content=replace(text, scan.spans, lambda span: _token_of(span, text, tokens)),
+        visible=_without_secrets(text, scan),
+        masked=len(scan.spans),
+        flagged=any(f.scanner == "prompt_injection" and f.risk >= FLAGGING_RISK for f in scan.findings),
+    )
+
+
+def _token_of(span: Span, text: str, tokens: dict[tuple[str, str], str]) -> str:
+    return SECRET_TOKEN if span.kind == SECRET else tokens[span.kind, text[span.start : span.end]]
+
+
+def _entities(text: str, spans: Sequence[Span], tokens: dict[tuple[str, str], str]) -> Iterator[Entity]:
+    """The tokens that stand for personal data, where they stand once all are in place."""
+    shift = 0
+    for span in spans:
+        token = _token_of(span, text, tokens)
+        start = span.start + shift
+        shift += len(token) - (span.end - span.start)
+        if span.kind not in (SECRET, LITERAL):
+            yield Entity(token=token, type=span.kind, start=start, end=start + len(token))
+
+
+def _nothing(refused: Sequence[Finding], findings: tuple[Finding, ...]) -> Verdict:
+    """The verdict on an answer of which nothing may be shown."""
+    return Verdict(decision="block", reason=_reason(refused), findings=findings, content="", visible="")
 
 
 def _untouched(text: str) -> Verdict:

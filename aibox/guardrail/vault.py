@@ -37,7 +37,7 @@ class Vault:
         if not values:
             return {}
         if conversation is None:
-            return _number(self._of_turn(turn), values)
+            return _number(self._held_for(turn), values)
         known = await self.values(turn, conversation)
         if _missing(known, values):
             known = await self._add(turn, conversation, values)
@@ -46,14 +46,16 @@ class Vault:
     async def values(self, turn: Turn, conversation: UUID | None) -> dict[str, str]:
         """Token to value, of what the turn's own user wrote."""
         if conversation is None:
-            return self._of_turn(turn)
+            return self._held.get(turn.id, {})
         async with self._db.read(turn) as session:
             rows = (await session.scalars(_rows(turn, conversation).where(VaultRow.owner == turn.principal.id))).all()
         found = {}
         for row in rows:
             key = await self._keys.named(turn.tenant, row.kid)
             if key is not None:  # else the person was erased
-                found[row.token] = key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode()
+                found[row.token] = key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode(
+                    "utf-8", "surrogatepass"
+                )
         return found
 
     async def forget(self, turn: Turn, conversation: UUID) -> None:
@@ -62,7 +64,11 @@ class Vault:
             for row in (await work.session.scalars(_rows(turn, conversation))).all():
                 await work.session.delete(row)
 
-    def _of_turn(self, turn: Turn) -> dict[str, str]:
+    def release(self, turn: Turn) -> None:
+        """Forget what was held for the turn alone."""
+        self._held.pop(turn.id, None)
+
+    def _held_for(self, turn: Turn) -> dict[str, str]:
         held = self._held.setdefault(turn.id, {})
         self._held.move_to_end(turn.id)
         while len(self._held) > HELD_TURNS:
@@ -79,13 +85,18 @@ class Vault:
             rows = (await work.session.scalars(_rows(turn, conversation))).all()
             own = [row for row in rows if row.owner == turn.principal.id and row.kid == key.kid]
             known = {
-                row.token: key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode() for row in own
+                row.token: key.open_bytes(row.sealed, owner=str(conversation), field=row.token).decode(
+                    "utf-8", "surrogatepass"
+                )
+                for row in own
             }
             numbered = _number(dict(known), values, taken={row.token for row in rows})
             for (_, value), token in numbered.items():
                 if token not in known:
                     known[token] = value
-                    sealed = key.seal_bytes(value.encode(), owner=str(conversation), field=token)
+                    sealed = key.seal_bytes(
+                        value.encode("utf-8", "surrogatepass"), owner=str(conversation), field=token
+                    )
                     work.session.add(
                         VaultRow(
                             tenant=turn.tenant,
@@ -103,20 +114,20 @@ def _rows(turn: Turn, conversation: UUID) -> Select[VaultRow]:
     return select(VaultRow).where(VaultRow.tenant == turn.tenant, VaultRow.conversation == conversation)
 
 
-def _kind(token: str) -> str:
+def kind_of(token: str) -> str:
     return token[1:-1].rpartition("_")[0]
 
 
 def _missing(known: dict[str, str], values: Collection[Value]) -> bool:
-    return not {(_kind(token), value) for token, value in known.items()}.issuperset(values)
+    return not {(kind_of(token), value) for token, value in known.items()}.issuperset(values)
 
 
 def _number(known: dict[str, str], values: Collection[Value], *, taken: Collection[str] = ()) -> dict[Value, str]:
     """The token of each value; new ones are numbered next and put into `known`."""
-    by_value = {(_kind(token), value): token for token, value in known.items()}
+    by_value = {(kind_of(token), value): token for token, value in known.items()}
     for kind, value in values:
         if (kind, value) not in by_value:
-            used = [int(t[1:-1].rpartition("_")[2]) for t in (*known, *taken) if _kind(t) == kind]
+            used = [int(t[1:-1].rpartition("_")[2]) for t in (*known, *taken) if kind_of(t) == kind]
             token = f"<{kind}_{max(used, default=0) + 1}>"
             known[token] = value
             by_value[kind, value] = token

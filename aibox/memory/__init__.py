@@ -13,6 +13,8 @@ from aibox.core.turn import Turn
 MemoryType = Literal["user", "feedback", "project", "reference"]
 Kind = Literal["fact", "preference", "event", "skill-note"]
 Visibility = Literal["private", "team", "org"]
+Match = Literal["meaning", "words", "recent"]
+"""Why a memory was found."""
 
 MAX_CONTENT = 8000
 """Most characters of a memory."""
@@ -26,11 +28,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = "mem0"
     threshold: Annotated[float, Meta(description="Least cosine similarity that is recalled")] = 0.3
     limit: Annotated[int, Meta(description="Most memories recalled for a turn")] = 8
+    consolidate_at: Annotated[
+        int, Meta(description="Hour of the day (UTC) at which the role `memory` merges what says the same", ge=0, le=23)
+    ] = 3
     token_budget: Annotated[int, Meta(description="Most tokens of memories put before a prompt")] = 2000
 
 
+class Scope(Struct, frozen=True, kw_only=True):
+    """Narrows memories to an agent's, to a session's, or to both. Empty narrows nothing."""
+
+    agent_id: str = ""
+    session_id: str = ""
+
+
+EVERYWHERE = Scope()
+
+
 class Memory(Struct, frozen=True, kw_only=True):
-    """One remembered thing. `score` is set in search results."""
+    """One remembered thing. A memory of an agent or session is recalled there only. `score` (the cosine) and `matched`
+    are set in search results."""
 
     id: UUID
     content: str
@@ -40,15 +56,24 @@ class Memory(Struct, frozen=True, kw_only=True):
     user_id: UUID
     created_at: datetime
     updated_at: datetime
+    scope: Scope = Scope()
     score: float | None = None
+    matched: tuple[Match, ...] = ()
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """What a memory said from a time on."""
 
-    op: Literal["store", "update"]
+    op: Literal["store", "update", "merge"]
     content: str
     at: datetime
+
+
+class Exported(Struct, frozen=True, kw_only=True):
+    """A memory with its history."""
+
+    memory: Memory
+    history: tuple[Change, ...]
 
 
 class Recall(Struct, frozen=True, kw_only=True):
@@ -62,14 +87,21 @@ class Recall(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Memories(Protocol):
-    """The memories of the turn's user. Another user's or tenant's is NotFound."""
+    """The memories of the turn's user, and those that others share, for who may read them. Any other is NotFound.
+
+    `team` and `org` memories are read by who has `memory.read_team` and `memory.read_org`; only their owner changes
+    them.
+    """
 
     async def recall(self, turn: Turn, text: str) -> Recall:
-        """What fits `text`, for the prompt, as data and never as instruction. Never raises for a failing embedder."""
+        """What fits `text`, for the prompt, as data and never as instruction. Never raises for a failing embedder.
+
+        Of scoped memories only those of the turn's agent and conversation. Nothing for who has switched memory off.
+        """
         ...
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:
-        """Keep what the user's message states about themselves or asks to remember; often nothing."""
+        """Keep what the user's message states about themselves, corrects, or asks to remember; often nothing."""
         ...
 
     async def store(
@@ -80,6 +112,7 @@ class Memories(Protocol):
         memory_type: MemoryType = "user",
         kind: Kind = "fact",
         visibility: Visibility = "private",
+        scope: Scope = EVERYWHERE,
     ) -> Memory:
         """Keep `content`, also when no embedder answers: it is indexed later. The same content again is one memory.
 
@@ -87,12 +120,42 @@ class Memories(Protocol):
         """
         ...
 
-    async def search(self, turn: Turn, query: str, *, limit: int = 8) -> list[Memory]:
+    async def extract(
+        self,
+        turn: Turn,
+        text: str,
+        *,
+        memory_type: MemoryType = "user",
+        kind: Kind = "fact",
+        visibility: Visibility = "private",
+        scope: Scope = EVERYWHERE,
+    ) -> Sequence[Memory]:
+        """Let the role `memory` read `text` and keep what it finds; nothing stored is changed.
+
+        Raises what `store` and the router raise, and `BackendMalformed` when the model answers what is no list.
+        """
+        ...
+
+    async def search(self, turn: Turn, query: str, *, limit: int = 8, scope: Scope = EVERYWHERE) -> list[Memory]:
         """By meaning and by words, best first, with scores. Raises what the embedder raises."""
         ...
 
-    async def list(self, turn: Turn, *, limit: int = 50, before: UUID | None = None) -> Sequence[Memory]:
-        """The newest first; `before` is the last id of the page before."""
+    async def list(
+        self, turn: Turn, *, limit: int = 50, before: UUID | None = None, scope: Scope = EVERYWHERE
+    ) -> Sequence[Memory]:
+        """The user's own, the newest first; `before` is the last id of the page before."""
+        ...
+
+    async def export(self, turn: Turn) -> Sequence[Exported]:
+        """All of the user's own with their histories, the oldest first."""
+        ...
+
+    async def is_off(self, turn: Turn) -> bool:
+        """Whether the user has switched memory off."""
+        ...
+
+    async def switch(self, turn: Turn, *, off: bool) -> None:
+        """Off: nothing is recalled or observed. What is stored stays until it is deleted."""
         ...
 
     async def get(self, turn: Turn, memory_id: UUID) -> Memory: ...
@@ -111,7 +174,8 @@ class Memories(Protocol):
 
 
 class MemoryOp(Event, frozen=True, kw_only=True):
-    """Memory was read or written in a turn: `op` is `recall`, `store`, `update`, `delete` or `erase`."""
+    """Memory was read or written in a turn: `op` is `recall`, `store`, `update`, `delete`, `erase`,
+    `merge`, `on` or `off`."""
 
     type: ClassVar[str] = "memory_op"
     op: str

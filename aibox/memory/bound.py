@@ -5,26 +5,32 @@ environment. mem0's methods block: they run in a worker thread, and what they as
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from mem0 import Memory
 from mem0.configs.base import MemoryConfig
 from mem0.embeddings.base import EmbeddingBase
+from mem0.exceptions import LLMError
 from mem0.utils import spacy_models
 from mem0.vector_stores.base import VectorStoreBase
 from msgspec import Struct
 
 from aibox.core.turn import Turn
-from aibox.router import ModelRouter
+from aibox.router import BackendMalformed, ModelCall, ModelRouter
 from aibox.stores import Hit, Point, Vectors
 
 ANSWER_SECONDS = 60.0
-KEPT = ("user_id", "memory_type", "kind", "visibility", "created_at", "updated_at")
+KEPT = ("user_id", "agent", "session", "memory_type", "kind", "visibility", "created_at", "updated_at")
 """What of mem0's payload goes beside a vector. The content is the point's text; the rest can be made again."""
 
 T = TypeVar("T")
+
+logging.getLogger("mem0").setLevel(logging.CRITICAL)  # it logs pieces of memories, and errors that it raises anyway
 
 # Without these mem0 downloads a spaCy model at the first search. It would lemmatise for a keyword search that is ours,
 # and find entities for a store of entities that we do not keep.
@@ -36,22 +42,32 @@ class Ask(Struct, frozen=True):
     """The event loop, seen from a worker thread."""
 
     loop: asyncio.AbstractEventLoop
+    asked: set[Future[Any]]
+    """What threads wait for. Who stops cancels it, and no thread outlives the loop waiting."""
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises there."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(ANSWER_SECONDS)
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self.asked.add(future)
+        try:
+            return future.result(ANSWER_SECONDS)
+        finally:
+            self.asked.discard(future)
 
 
 class BoundEmbedder(EmbeddingBase):  # type: ignore[misc]
     """mem0's embedder: the router's role `embedding`, in the turn's name."""
 
-    def __init__(self, ask: Ask, turn: Turn, router: ModelRouter) -> None:
+    def __init__(self, ask: Ask, turn: Turn, router: ModelRouter, known: Mapping[str, list[float]]) -> None:
         super().__init__()
         self._ask = ask
         self._turn = turn
         self._router = router
+        self._known = known
 
     def embed(self, text: str, memory_action: str | None = None) -> list[float]:
+        if text in self._known:
+            return self._known[text]
         (vector,) = self._ask(self._router.embed(self._turn, [text]))
         return vector
 
@@ -70,13 +86,23 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
     mem0 takes any filter, and a user `*` for everyone. Here every filter must name the one user exactly.
     """
 
-    def __init__(self, ask: Ask, turn: Turn, vectors: Vectors, collection: str, user: str, id: UUID | None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        turn: Turn,
+        vectors: Vectors,
+        collection: str,
+        user: str,
+        id: UUID | None,
+        narrowed: Mapping[str, Any],
+    ) -> None:
         self._ask = ask
         self._turn = turn
         self._vectors = vectors
         self._collection = collection
         self._user = user
         self._id = id
+        self._narrowed = narrowed
 
     def insert(self, vectors: Sequence[Sequence[float]], payloads: Any = None, ids: Any = None) -> None:
         """Put the one memory whose row was written before; its id is the row's, not the one that mem0 made up."""
@@ -129,7 +155,47 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         wanted = dict(filters or {})
         if wanted.get("user_id") != self._user:
             raise ValueError("a search beyond the turn's own user")
-        return wanted
+        return wanted | dict(self._narrowed)
+
+
+class Extracting(BoundStore):
+    """A store that keeps nothing: it takes down what mem0's extraction would add, for rows to be written first."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.found: list[str] = []
+
+    def insert(self, vectors: Sequence[Sequence[float]], payloads: Any = None, ids: Any = None) -> None:
+        self.found += [payload["data"] for payload in payloads]
+
+
+class BoundModel:
+    """mem0's language model: the router's role `memory`. mem0 takes an answer that it cannot read for "nothing found";
+    here that is an error."""
+
+    def __init__(self, ask: Ask, turn: Turn, router: ModelRouter) -> None:
+        self._ask = ask
+        self._turn = turn
+        self._router = router
+
+    def generate_response(self, messages: Any, response_format: Any = None, **_: Any) -> str:
+        body = {"messages": messages, "temperature": 0, "response_format": response_format}
+        call = ModelCall(model="memory", body=msgspec.json.encode(body))
+        text = self._ask(self._router.complete(self._turn, call)).text
+        try:
+            return msgspec.json.encode(msgspec.json.decode(text, type=Extraction)).decode()
+        except msgspec.DecodeError:
+            raise BackendMalformed("The model did not answer with memories.") from None
+
+
+class Extracted(Struct, frozen=True):
+    text: str
+
+
+class Extraction(Struct, frozen=True):
+    """What the model must answer."""
+
+    memory: list[Extracted]
 
 
 class NoHistory:
@@ -138,15 +204,26 @@ class NoHistory:
     def add_history(self, *_: Any, **__: Any) -> None:
         """Nothing."""
 
+    def batch_add_history(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    def save_messages(self, *_: Any, **__: Any) -> None:
+        """Nothing: mem0 would keep the last ten messages of a scope as they were written."""
+
+    def get_last_messages(self, *_: Any, **__: Any) -> list[Any]:
+        return []
+
 
 class BoundMemory(Memory):  # type: ignore[misc]
     """mem0's Memory for one turn. Its own constructor would make a model client, a SQLite file and a store."""
 
-    def __init__(self, *, embedder: BoundEmbedder, store: BoundStore, collection: str) -> None:
+    def __init__(
+        self, *, embedder: BoundEmbedder, store: BoundStore, collection: str, model: BoundModel | None = None
+    ) -> None:
         self.config = _CONFIG
         self.embedding_model = embedder
         self.vector_store = store
-        self.llm = None
+        self.llm = model
         self.db = NoHistory()
         self.collection_name = collection
         self.api_version = _CONFIG.version
@@ -166,15 +243,48 @@ def bind(
     vectors: Vectors,
     collection: str,
     user: str,
+    asked: set[Future[Any]],
     id: UUID | None = None,
+    narrowed: Mapping[str, Any] | None = None,
+    known: Mapping[str, list[float]] | None = None,
 ) -> BoundMemory:
-    """mem0 for `turn` and the storage user `user`; `id` is the row that is to be added."""
-    ask = Ask(loop)
+    """mem0 for `turn` and the storage user `user`.
+
+    `id` is the row that is to be added, `narrowed` what a search must match besides, `known` the vectors of texts that
+    have been embedded already.
+    """
+    ask = Ask(loop, asked)
     return BoundMemory(
-        embedder=BoundEmbedder(ask, turn, router),
-        store=BoundStore(ask, turn, vectors, collection, user, id),
+        embedder=BoundEmbedder(ask, turn, router, known or {}),
+        store=BoundStore(ask, turn, vectors, collection, user, id, narrowed or {}),
         collection=collection,
     )
+
+
+def extracting(
+    loop: asyncio.AbstractEventLoop,
+    turn: Turn,
+    *,
+    router: ModelRouter,
+    vectors: Vectors,
+    collection: str,
+    user: str,
+    asked: set[Future[Any]],
+) -> tuple[BoundMemory, Extracting]:
+    """mem0 with a model, and the store that takes down what it finds."""
+    ask = Ask(loop, asked)
+    store = Extracting(ask, turn, vectors, collection, user, None, {})
+    embedder = BoundEmbedder(ask, turn, router, {})
+    model = BoundModel(ask, turn, router)
+    return BoundMemory(embedder=embedder, store=store, collection=collection, model=model), store
+
+
+def extract(memory: BoundMemory, text: str, user: str) -> None:
+    """Let mem0 and its model read `text`. Raises what the router raised, which mem0 wraps."""
+    try:
+        memory.add([{"role": "user", "content": text}], user_id=user, infer=True)
+    except LLMError as error:
+        raise error.__cause__ or error from None
 
 
 def _row(hit: Hit) -> Row:

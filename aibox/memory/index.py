@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import importlib
 import os
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from aibox.core.errors import NotAvailable
 from aibox.core.turn import Turn
@@ -24,6 +25,21 @@ THREADS = 4
 T = TypeVar("T")
 
 
+class Readable(Struct, frozen=True):
+    """What a search may find: the user's own memories, and those of others with one of these visibilities.
+
+    `narrowed` are payload fields that must match besides.
+    """
+
+    user: UUID
+    shared: tuple[str, ...] = ()
+    narrowed: dict[str, Any] = {}
+
+    @property
+    def of_others(self) -> dict[str, Any]:
+        return {"visibility": list(self.shared), **self.narrowed}
+
+
 class Index:
     """Adds, finds and removes memories by their meaning. All methods may raise what router and vectors raise."""
 
@@ -34,6 +50,7 @@ class Index:
         self._vectors = vectors
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mem0")
         self._loading: asyncio.Future[Any] | None = None
+        self._asked: set[Future[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -42,6 +59,9 @@ class Index:
         try:
             yield
         finally:
+            # A thread that waits for the loop's answer would wait a minute for a loop that has ended.
+            for future in list(self._asked):
+                future.cancel()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def add(self, turn: Turn, row: MemoryRow) -> None:
@@ -50,6 +70,8 @@ class Index:
             "memory_type": row.memory_type,
             "kind": row.kind,
             "visibility": row.visibility,
+            "agent": row.agent_id,
+            "session": row.session_id,
             "created_at": row.created_at.isoformat(),
         }
         user = storage_user(turn.tenant, row.user_id)
@@ -58,20 +80,52 @@ class Index:
             lambda: memory.add([{"role": "user", "content": row.content}], user_id=user, metadata=metadata, infer=False)
         )
 
-    async def nearest(self, turn: Turn, user: UUID, query: str, *, limit: int, threshold: float) -> dict[UUID, float]:
-        """Ids by cosine similarity, best first."""
-        memory = await self._bound(turn, user)
-        scope = {"user_id": storage_user(turn.tenant, user)}
-        found = await self._in_thread(
-            lambda: memory.search(query, filters=scope, top_k=limit, threshold=max(0.0, min(1.0, threshold)))
-        )
-        return {UUID(item["id"]): float(item["score"]) for item in found["results"]}
+    async def embed(self, turn: Turn, text: str) -> list[float]:
+        """The vector of a text. Raises what the router raises."""
+        (vector,) = await self._router.embed(turn, [text])
+        return vector
 
-    async def having_words(self, turn: Turn, user: UUID, query: str, *, limit: int) -> list[UUID]:
+    async def nearest(
+        self, turn: Turn, who: Readable, query: str, vector: list[float], *, limit: int, threshold: float
+    ) -> dict[UUID, float]:
+        """Ids by cosine similarity, best first: the user's own through mem0, and what others share."""
+        memory = await self._bound(turn, who.user, narrowed=who.narrowed, known={query: vector})
+        scope = {"user_id": storage_user(turn.tenant, who.user)}
+        floor = max(0.0, min(1.0, threshold))
+        found = await self._in_thread(lambda: memory.search(query, filters=scope, top_k=limit, threshold=floor))
+        near = {UUID(item["id"]): float(item["score"]) for item in found["results"]}
+        if who.shared:
+            hits = await self._vectors.search(
+                turn, self.collection, vector=vector, filter=who.of_others, limit=limit, threshold=floor
+            )
+            near |= {UUID(hit.id): hit.score for hit in hits}
+        return dict(sorted(near.items(), key=lambda item: item[1], reverse=True))
+
+    async def having_words(self, turn: Turn, who: Readable, query: str, *, limit: int) -> list[UUID]:
         """Ids of memories that share words with `query`, best first. mem0 only ranks by words what is near already."""
-        scope = {"user_id": storage_user(turn.tenant, user)}
-        hits = await self._vectors.keywords(turn, self.collection, text=query, filter=scope, limit=limit)
-        return [UUID(hit.id) for hit in hits]
+        scope = {"user_id": storage_user(turn.tenant, who.user), **who.narrowed}
+        filters = [scope, who.of_others] if who.shared else [scope]
+        hits = [
+            hit
+            for wanted in filters
+            for hit in await self._vectors.keywords(turn, self.collection, text=query, filter=wanted, limit=limit)
+        ]
+        return list(dict.fromkeys(UUID(hit.id) for hit in sorted(hits, key=lambda hit: hit.score, reverse=True)))
+
+    async def extract(self, turn: Turn, user: UUID, text: str) -> list[str]:
+        """What mem0 and the role `memory` find worth keeping. Raises what the router raises."""
+        bound = await self._loaded()
+        memory, store = bound.extracting(
+            asyncio.get_running_loop(),
+            turn,
+            router=self._router,
+            vectors=self._vectors,
+            collection=self.collection,
+            user=storage_user(turn.tenant, user),
+            asked=self._asked,
+        )
+        await self._in_thread(lambda: bound.extract(memory, text, storage_user(turn.tenant, user)))
+        return list(store.found)
 
     async def remove(self, turn: Turn, user: UUID, *, id: UUID | None = None) -> None:
         """Remove one memory of the user, or all."""
@@ -83,22 +137,35 @@ class Index:
         """Remove everyone's, for a rebuild."""
         await self._vectors.drop(self.collection)
 
-    async def _bound(self, turn: Turn, user: UUID, *, id: UUID | None = None) -> Any:
-        if self._loading is None:
-            raise NotAvailable("Memory is not running.")
-        try:
-            bound = await asyncio.shield(self._loading)
-        except (ImportError, OSError):
-            raise NotAvailable("The memory index could not be loaded.") from None
-        return bound.bind(
+    async def _bound(
+        self,
+        turn: Turn,
+        user: UUID,
+        *,
+        id: UUID | None = None,
+        narrowed: Mapping[str, Any] | None = None,
+        known: Mapping[str, list[float]] | None = None,
+    ) -> Any:
+        return (await self._loaded()).bind(
             asyncio.get_running_loop(),
             turn,
             router=self._router,
             vectors=self._vectors,
             collection=self.collection,
             user=storage_user(turn.tenant, user),
+            asked=self._asked,
             id=id,
+            narrowed=narrowed,
+            known=known,
         )
+
+    async def _loaded(self) -> Any:
+        if self._loading is None:
+            raise NotAvailable("Memory is not running.")
+        try:
+            return await asyncio.shield(self._loading)
+        except (ImportError, OSError):
+            raise NotAvailable("The memory index could not be loaded.") from None
 
     async def _in_thread(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)

@@ -1,13 +1,14 @@
 """Rows of memory."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import DateTime
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aibox.core.db import Row
-from aibox.memory import Kind, Memory, MemoryType, Visibility
+from aibox.memory import Change, Kind, Match, Memory, MemoryType, Scope, Visibility
 
 
 class MemoryRow(Row):
@@ -27,8 +28,11 @@ class MemoryRow(Row):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     is_indexed: Mapped[bool]
+    agent_id: Mapped[str]
+    session_id: Mapped[str]
+    consolidated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
-    def value(self, *, score: float | None = None) -> Memory:
+    def value(self, *, score: float | None = None, matched: tuple[Match, ...] = ()) -> Memory:
         """The memory as it crosses the module's wall."""
         return Memory(
             id=self.id,
@@ -39,7 +43,9 @@ class MemoryRow(Row):
             user_id=self.user_id,
             created_at=self.created_at,
             updated_at=self.updated_at,
+            scope=Scope(agent_id=self.agent_id, session_id=self.session_id),
             score=score,
+            matched=matched,
         )
 
 
@@ -52,6 +58,21 @@ class HistoryRow(Row):
     tenant: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     memory_id: Mapped[UUID]
-    op: Mapped[str]
+    op: Mapped[Literal["store", "update", "merge"]]
     content: Mapped[str]
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    def value(self) -> Change:
+        """The change as it crosses the module's wall."""
+        return Change(op=self.op, content=self.content, at=self.at)
+
+
+class SwitchRow(Row):
+    """Who has memory switched off."""
+
+    __tablename__ = "switch"
+    __table_args__ = {"schema": "memory"}  # noqa: RUF012
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    is_off: Mapped[bool]

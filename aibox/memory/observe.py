@@ -1,14 +1,14 @@
 """What a message says about its writer that is worth keeping, found by the form of its sentences.
 
-Plain rules, in English: a statement in the first person about name, home, work, likes; or "remember that …". No
-question, no code, no quotation. What they miss can be stored by hand or by a tool; what they keep, the user sees and
-can delete.
+Plain rules, in English: a statement in the first person about name, home, work, likes; "remember that …"; or a
+correction of the assistant, which becomes feedback. No question, no code, no quotation. What they miss can be stored
+by hand or by a tool; what they keep, the user sees and can delete.
 """
 
 import re
 from typing import NamedTuple
 
-from aibox.memory import Kind
+from aibox.memory import Kind, MemoryType
 
 MOST_STATEMENTS = 5
 MOST_CHARACTERS = 400
@@ -19,6 +19,7 @@ class Statement(NamedTuple):
 
     content: str
     kind: Kind
+    memory_type: MemoryType = "user"
 
 
 _QUOTED = re.compile(
@@ -39,6 +40,14 @@ _NOT_THE_ANSWER = r"(?!this\b|that\b|it\b|your\b|how\b|the (?:answer|idea|way)\b
 _REMEMBER = re.compile(
     rf"{_OPENING}(?:remember|keep in mind|don'?t forget|make a note|note down|take note)(?: that| this| of this)?"
     r"[:,]?\s+(?P<what>(?!to\b|when\b|the time\b|how\b).{4,})",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"(?:(?:no|nope|wrong|actually|correction|that(?:'s| is) (?:not right|wrong|incorrect)|i (?:said|told you|meant))\b"
+    r"[,.:!;]?\s+(?:(?:it(?:'s| is)|i(?:'m| am)|my|the|that|please|i (?:said|meant))\b.{4,}))"
+    r"|(?:please )?(?:always|never|stop|don'?t|do not|next time|from now on,?|in (?:the )?future,?)\s+"
+    r"(?:please )?(?:always |never )?(?:call|address|use|write|answer|reply|respond|speak|give|add|include|put|format"
+    r"|explain|assume|apologi[sz]e|mention|translate|send|end|start|begin|keep|make)\w*\b.{3,}",
     re.IGNORECASE,
 )
 _FORMS: dict[Kind, list[str]] = {
@@ -73,6 +82,8 @@ def statements(text: str) -> list[Statement]:
 def _statement(sentence: str) -> Statement | None:
     if sentence.endswith("?") or not 6 <= len(sentence) <= MOST_CHARACTERS or "<SECRET>" in sentence:
         return None
+    if _CORRECTION.match(sentence):
+        return Statement(sentence, "preference", "feedback")
     asked = _REMEMBER.match(sentence)
     if asked is not None:
         content = asked["what"]

@@ -8,18 +8,22 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from aibox.core.errors import NotAvailable, NotFound
+from aibox.core.errors import NotFound
 from aibox.core.turn import Turn
 from aibox.identity import TenantMismatch
-from aibox.memory import Memories
+from aibox.memory import Memories, Memory
 from aibox.memory.schemas import (
     ErasedBody,
+    ExportBody,
+    ExportedBody,
     HistoryBody,
     MemoryBody,
     MemoryList,
-    Scope,
+    Named,
+    ScopeBody,
     SearchBody,
     StoreBody,
+    SwitchBody,
     UpdateBody,
     body,
 )
@@ -41,11 +45,14 @@ class MemoryController(Controller):
         memories: NamedDependency[Memories],
         user_id: FromQuery[UUID | None] = None,
         cursor: FromQuery[UUID | None] = None,
+        agent_id: FromQuery[Named | None] = None,
+        session_id: FromQuery[Named | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     ) -> MemoryList:
-        """The newest first."""
-        _require_own(turn, Scope(user_id=user_id))
-        found = await memories.list(turn, limit=limit, before=cursor)
+        """The caller's own, the newest first; of an agent or session by name only its own."""
+        scope = ScopeBody(user_id=user_id, agent_id=agent_id, session_id=session_id)
+        _require_own(turn, scope)
+        found = await memories.list(turn, limit=limit, before=cursor, scope=scope.narrowed)
         return MemoryList(
             memories=[body(memory, turn.tenant) for memory in found],
             next_cursor=str(found[-1].id) if len(found) == limit else None,
@@ -54,15 +61,21 @@ class MemoryController(Controller):
     @post(opt=WRITE)
     async def store(
         self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], data: JSONBody[StoreBody]
-    ) -> MemoryBody:
-        """Keep something; the same content again is the same memory."""
+    ) -> MemoryBody | MemoryList:
+        """Keep something; the same content again is the same memory. With `infer` the answer lists what was found."""
         _require_own(turn, data.scope)
-        if data.infer:
-            raise NotAvailable("Extracting memories with a model is not available yet; send the memory itself.")
-        memory = await memories.store(
-            turn, data.content, memory_type=data.memory_type, kind=data.kind, visibility=data.visibility
+        keep = memories.extract if data.infer else memories.store
+        kept = await keep(
+            turn,
+            data.content,
+            memory_type=data.memory_type,
+            kind=data.kind,
+            visibility=data.visibility,
+            scope=data.scope.narrowed,
         )
-        return body(memory, turn.tenant)
+        if isinstance(kept, Memory):
+            return body(kept, turn.tenant)
+        return MemoryList(memories=[body(memory, turn.tenant) for memory in kept])
 
     @post("/search", status_code=HTTP_200_OK, opt=READ)
     async def search(
@@ -70,8 +83,29 @@ class MemoryController(Controller):
     ) -> MemoryList:
         """By meaning and by words, best first."""
         _require_own(turn, data.scope)
-        found = await memories.search(turn, data.query, limit=data.limit)
+        found = await memories.search(turn, data.query, limit=data.limit, scope=data.scope.narrowed)
         return MemoryList(memories=[body(memory, turn.tenant) for memory in found])
+
+    @get("/export", opt=READ)
+    async def export(self, turn: NamedDependency[Turn], memories: NamedDependency[Memories]) -> ExportBody:
+        """Everything that is remembered of the caller, with histories, the oldest first."""
+        told = await memories.export(turn)
+        return ExportBody(
+            memories=[ExportedBody(memory=body(one.memory, turn.tenant), history=one.history) for one in told]
+        )
+
+    @get("/switch", opt=READ)
+    async def switched(self, turn: NamedDependency[Turn], memories: NamedDependency[Memories]) -> SwitchBody:
+        """Whether the caller's chats recall and keep memories."""
+        return SwitchBody(enabled=not await memories.is_off(turn))
+
+    @put("/switch", opt=WRITE)
+    async def switch(
+        self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], data: JSONBody[SwitchBody]
+    ) -> SwitchBody:
+        """Switch them on or off; what is stored stays."""
+        await memories.switch(turn, off=not data.enabled)
+        return data
 
     @get("/{memory_id:uuid}", opt=READ)
     async def get_memory(
@@ -110,11 +144,11 @@ class MemoryController(Controller):
         self, turn: NamedDependency[Turn], memories: NamedDependency[Memories], user_id: FromQuery[UUID | None] = None
     ) -> ErasedBody:
         """Remove all of the caller's memories, vectors and history too."""
-        _require_own(turn, Scope(user_id=user_id))
+        _require_own(turn, ScopeBody(user_id=user_id))
         return ErasedBody(erased=await memories.erase(turn))
 
 
-def _require_own(turn: Turn, scope: Scope) -> None:
+def _require_own(turn: Turn, scope: ScopeBody) -> None:
     if scope.tenant_id is not None and scope.tenant_id != turn.tenant:
         raise TenantMismatch()
     if scope.user_id is not None and scope.user_id != turn.principal.id:

@@ -54,6 +54,8 @@ async def test_an_input_is_rewritten_with_tokens(client: httpx.AsyncClient) -> N
         "reason": "Secrets or personal data were masked.",
         "scanner_results": [{"scanner_name": "secrets", "is_safe": False, "risk_score": 100, "detail": "1 removed"}],
         "rewritten_content": "Mail <EMAIL_ADDRESS_1> <SECRET>",
+        "masked": 2,
+        "flagged": False,
     }
 
 
@@ -75,7 +77,14 @@ async def test_an_output_loses_its_secrets_and_keeps_its_addresses(client: httpx
 async def test_an_ordinary_text_is_allowed_as_it_is(client: httpx.AsyncClient) -> None:
     answer = (await client.post("/v1/guard/input", json={"content": "Hello"})).json()
 
-    assert answer == {"decision": "allow", "reason": "", "scanner_results": [], "rewritten_content": None}
+    assert answer == {
+        "decision": "allow",
+        "reason": "",
+        "scanner_results": [],
+        "rewritten_content": None,
+        "masked": 0,
+        "flagged": False,
+    }
 
 
 async def test_another_tenant_is_refused(client: httpx.AsyncClient) -> None:
@@ -91,7 +100,7 @@ async def test_a_policy_is_written_and_read_and_holds_at_once(client: httpx.Asyn
     checked = await client.post("/v1/guard/input", json={"content": "Mail a@x.org"})
 
     assert written.status_code == 200
-    assert read.json() == {"profile": None, "scanners": {}, "masks": {"EMAIL_ADDRESS": False}}
+    assert read.json() == {"profile": None, "scanners": {}, "masks": {"EMAIL_ADDRESS": False}, "topics": []}
     assert other.json()["masks"] == {}
     assert checked.json()["decision"] == "allow"
 
@@ -101,3 +110,35 @@ async def test_an_unknown_mask_is_a_422_that_names_it(client: httpx.AsyncClient)
 
     assert answer.status_code == 422
     assert answer.json()["fields"][0]["field"] == "masks.SHOE_SIZE"
+
+
+async def test_a_text_is_deidentified_looked_at_and_given_back(client: httpx.AsyncClient) -> None:
+    conversation = str(uuid4())
+
+    hidden = (
+        await client.post("/v1/guard/deidentify", json={"content": "Mail a@x.org", "conversation_id": conversation})
+    ).json()
+    held = (await client.get("/v1/guard/masked", params={"conversation_id": conversation})).json()
+    shown = await client.post(
+        "/v1/guard/reidentify", json={"content": hidden["content"], "conversation_id": conversation}
+    )
+    elsewhere = await client.post(
+        "/v1/guard/reidentify", json={"content": hidden["content"], "conversation_id": str(uuid4())}
+    )
+
+    assert hidden == {
+        "content": "Mail <EMAIL_ADDRESS_1>",
+        "entities": [{"token": "<EMAIL_ADDRESS_1>", "type": "EMAIL_ADDRESS", "start": 5, "end": 22}],
+    }
+    assert held == {"items": [{"token": "<EMAIL_ADDRESS_1>", "type": "EMAIL_ADDRESS", "value": "a@x.org"}]}
+    assert shown.json() == {"content": "Mail a@x.org"}
+    assert elsewhere.status_code == 404
+
+
+async def test_an_agents_policy_is_its_own(client: httpx.AsyncClient) -> None:
+    await client.put("/v1/guard/policy", json={"agent_id": "a1", "topics": ["horses"]})
+
+    agents = await client.get("/v1/guard/policy", params={"agent_id": "a1"})
+    tenants = await client.get("/v1/guard/policy")
+
+    assert (agents.json()["topics"], tenants.json()["topics"]) == (["horses"], [])

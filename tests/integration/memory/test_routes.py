@@ -44,7 +44,9 @@ async def client(kernel: Kernel) -> AsyncGenerator[httpx.AsyncClient]:
         log=kernel.log,
         vectors=vectors,
         router=EmbeddingRouter(embedder),
-        scrub=GuardrailService(GuardrailSettings(), db=kernel.db, keys=kernel.keys, log=kernel.log).scrub,
+        scrub=GuardrailService(
+            GuardrailSettings(timeout_seconds=60.0), db=kernel.db, keys=kernel.keys, log=kernel.log
+        ).scrub,
     )
 
     async def turn(request: Request[Any, Any, Any]) -> Turn:
@@ -138,7 +140,8 @@ async def test_another_users_memories_are_not_there(client: httpx.AsyncClient) -
         ({"content": "x", "memory_type": "user", "scope": {"tenant_id": str(uuid4())}}, 403),
         ({"content": "x", "memory_type": "user", "scope": {"user_id": str(uuid4())}}, 404),
         ({"content": "x", "memory_type": "user", "visibility": "team"}, 403),
-        ({"content": "x", "memory_type": "user", "infer": True}, 501),
+        ({"content": "x", "memory_type": "user", "scope": {"agent_id": "*"}}, 400),
+        ({"content": "x", "memory_type": "user", "scope": {"session_id": "a%"}}, 400),
     ],
 )
 async def test_a_bad_store_is_refused(client: httpx.AsyncClient, body: dict[str, Any], status: int) -> None:
@@ -152,5 +155,5 @@ async def test_a_bad_store_is_refused(client: httpx.AsyncClient, body: dict[str,
 def test_every_route_states_its_policy_and_scope() -> None:
     handlers = [route for controller in ROUTES for route in controller(owner=None).get_route_handlers()]  # type: ignore[arg-type]
 
-    assert len(handlers) == 8
+    assert len(handlers) == 11
     assert all(handler.opt["policy"].startswith("memory.") and handler.opt["scope"] == "memory" for handler in handlers)

@@ -85,7 +85,9 @@ def service(kernel: Kernel, vectors: Vectors, router: EmbeddingRouter, **setting
         log=kernel.log,
         vectors=vectors,
         router=router,
-        scrub=GuardrailService(GuardrailSettings(), db=kernel.db, keys=kernel.keys, log=kernel.log).scrub,
+        scrub=GuardrailService(
+            GuardrailSettings(timeout_seconds=60.0), db=kernel.db, keys=kernel.keys, log=kernel.log
+        ).scrub,
     )
 
 

@@ -51,6 +51,8 @@ class FakeDesk:
         self._rules = Rules("balanced", scanners, MASKED["balanced"] if scanners else frozenset(), blocks=True)
         self.stopped: list[Finding] = []
 
+    judges_answers = False
+
     async def rules(self, turn: Turn) -> Rules:
         return self._rules
 
@@ -64,9 +66,9 @@ class FakeDesk:
     async def judge_answer(self, turn: Turn, text: str, visible: str, conversation: UUID | None) -> Verdict:
         return Verdict(decision="allow", reason="", findings=(), content=text, visible=visible)
 
-    async def stop_answer(self, turn: Turn, rules: Rules, abuse: Finding) -> Verdict:
-        self.stopped.append(abuse)
-        return Verdict(decision="block", reason="The text is abusive.", findings=(abuse,), content="", visible="")
+    async def stop_answer(self, turn: Turn, rules: Rules, harm: Finding) -> Verdict:
+        self.stopped.append(harm)
+        return Verdict(decision="block", reason="The text is abusive.", findings=(harm,), content="", visible="")
 
 
 def whole(text: str) -> str:

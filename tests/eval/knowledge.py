@@ -1,0 +1,305 @@
+"""Knowledge: whether searches find what answers, whether rights hold, and what reading and finding cost."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import numpy as np
+
+from aibox.core.turn import Turn
+from aibox.knowledge import Rights
+from aibox.knowledge.rights import Kept, readers
+from aibox.router.embeddings import Embedder
+from aibox.stores import Point, Vectors, VectorsSettings
+from aibox.stores.vectors import open_vectors
+from aibox.stores.vectors.qdrant import QdrantVectors
+from tests.conftest import Kernel
+from tests.eval import Figure
+from tests.eval._cranfield import Collection, ndcg, read
+from tests.eval._kernel import kernel
+from tests.integration.knowledge.house import House, WordRouter, again, house, person
+from tests.integration.knowledge.matrix import Matrix
+from tests.unit.knowledge import papers
+
+CHANGES = 10_000
+CHUNKS, OF_A_DOCUMENT = 100_000, 40
+QUERIES = 200
+PAGES, LINES = 50, 42
+BACKENDS = ("pgvector", "qdrant")
+
+
+def measure(data: Path) -> Iterator[Figure]:
+    """Cranfield is read from `data/cranfield`; everything else is made here, the same every time."""
+    for backend in BACKENDS:
+        yield asyncio.run(_cranfield(read(data / "cranfield"), backend))
+    yield from asyncio.run(_ingest())
+    yield from asyncio.run(_speed())
+    yield from asyncio.run(_rights())
+
+
+class LocalRouter(WordRouter):
+    """The installation's own embedder in the role `embedding`; no model."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self.model = "local/all-minilm-l6-v2"
+        self._embedder = embedder
+
+    async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
+        vectors, _ = await self._embedder.embed(texts)
+        return vectors
+
+
+@contextlib.asynccontextmanager
+async def _running(backend: str, router: WordRouter) -> AsyncGenerator[House]:
+    async with kernel() as kept, house(kept, _vectors(kept, backend), router) as one:
+        yield one
+
+
+@contextlib.asynccontextmanager
+async def _local(backend: str) -> AsyncGenerator[House]:
+    embedder = Embedder()
+    async with embedder.run(), _running(backend, LocalRouter(embedder)) as one:
+        yield one
+
+
+def _vectors(kept: Kernel, backend: str) -> Vectors:
+    if backend == "qdrant":
+        return QdrantVectors(":memory:")
+    return open_vectors(VectorsSettings(), kept.db, kept.connections)
+
+
+async def _cranfield(collection: Collection, backend: str) -> Figure:
+    """Every abstract goes the whole way: read, cut, embedded, found."""
+    async with _local(backend) as one:
+        turn = person(uuid4())
+        for abstract in collection.abstracts:
+            if abstract.text:
+                title = abstract.title[:250] or "untitled"
+                await one.knowledge.add_text(turn, title=f"{abstract.number} {title}", content=abstract.text)
+        while await one.jobs.drain():
+            pass
+        scores = []
+        for number, question in collection.questions.items():
+            search = await one.knowledge.search(again(turn), question, limit=50)
+            documents = dict.fromkeys(int(found.title.partition(" ")[0]) for found in search.found)
+            scores.append(ndcg(list(documents), collection.relevant[number]))
+    of = f"{len(scores)} questions to {len(collection.abstracts)} abstracts"
+    return Figure(name=f"nDCG@10 on Cranfield, {backend}", value=sum(scores) / len(scores), bar=0.44, of=of)
+
+
+async def _ingest() -> list[Figure]:
+    """A PDF of fifty pages, and how long a question of a chat waits for its embedding meanwhile."""
+    chance = random.Random(5)
+    words = ["pump", "valve", "pressure", "warm", "seal", "pipe", "water", "heat", "loss", "rate", "check", "year"]
+    lines = [
+        [("Chapter", 18), *[(" ".join(chance.choices(words, k=11)) + ".", 10) for _ in range(LINES)]]
+        for _ in range(PAGES)
+    ]
+    data = papers.pdf(lines)
+    async with _local("pgvector") as one:
+        turn = person(uuid4())
+        await one.read(turn, "The embedder is loaded with this.")
+        waited: list[float] = []
+        longest = [0.0]
+        watching = [asyncio.create_task(_ask(one, turn, waited)), asyncio.create_task(_loop_delay(longest))]
+        begun = time.perf_counter()
+        item = await one.upload(turn, "manual.pdf", data)
+        seconds = time.perf_counter() - begun
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+    of = f"{PAGES} pages, {item.chunks} passages"
+    median = sorted(waited)[len(waited) // 2]
+    return [
+        Figure(name="a 50-page PDF from upload to found", value=seconds, bar=20, at_most=True, unit=" s", of=of),
+        Figure(name="a search meanwhile, median", value=median, unit=" ms", of=f"{len(waited)} searches"),
+        Figure(name="longest that the event loop was held", value=longest[0], unit=" ms", of=of),
+    ]
+
+
+async def _ask(one: House, turn: Turn, waited: list[float]) -> None:
+    while True:
+        begun = time.perf_counter()
+        await one.knowledge.search(again(turn), "embedder loaded")
+        waited.append((time.perf_counter() - begun) * 1000)
+        await asyncio.sleep(0.2)
+
+
+async def _loop_delay(longest: list[float]) -> None:
+    while True:
+        begun = time.perf_counter()
+        await asyncio.sleep(0.001)
+        longest[0] = max(longest[0], (time.perf_counter() - begun) * 1000 - 1)
+
+
+async def _speed() -> list[Figure]:
+    """Hybrid searches of one reader among 100,000 passages; the question's embedding is at hand, or made."""
+    embedder = Embedder()
+    router = CrowdRouter()
+    async with embedder.run(), _running("pgvector", router) as one:
+        world = Crowd(one, router, random.Random(3))
+        async for done in world.fill():
+            print(f"          {done} passages", end="\r", flush=True)
+        times: dict[str, list[float]] = {"a member, 40 % of all is theirs to read": [], "a guest who has one tag": []}
+        for name, reader in zip(times, (world.member, world.guest), strict=True):
+            for _ in range(QUERIES):
+                query = world.question()
+                begun = time.perf_counter()
+                await one.knowledge.search(again(reader), query)
+                times[name].append((time.perf_counter() - begun) * 1000)
+        embedding = []
+        for _ in range(50):
+            begun = time.perf_counter()
+            await embedder.embed([world.question()])
+            embedding.append((time.perf_counter() - begun) * 1000)
+    of = f"{QUERIES} questions to {CHUNKS} passages"
+    return [
+        *(
+            Figure(name=f"hybrid query: {name}, median", value=_median(spent), bar=15, at_most=True, unit=" ms", of=of)
+            for name, spent in times.items()
+        ),
+        Figure(name="embedding of the question, beside it, median", value=_median(embedding), unit=" ms"),
+    ]
+
+
+def _median(times: Sequence[float]) -> float:
+    return sorted(times)[len(times) // 2]
+
+
+class CrowdRouter(WordRouter):
+    """Embeddings near one of many subjects, as a question is near the passages of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = "house/subjects-384"
+        self.numbers = np.random.default_rng(3)
+        self.subjects = self.numbers.normal(size=(500, 384))
+
+    async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
+        return [self.vector(int(self.numbers.integers(500))) for _ in texts]
+
+    def vector(self, subject: int) -> list[float]:
+        vector = self.subjects[subject] + self.numbers.normal(size=384)
+        return [float(value) for value in vector / np.linalg.norm(vector)]
+
+
+class Crowd:
+    """A tenant with many documents under all kinds of rights, written into the tables without reading files."""
+
+    def __init__(self, one: House, router: CrowdRouter, chance: random.Random) -> None:
+        self._one = one
+        self._router = router
+        self._chance = chance
+        tenant = uuid4()
+        self.member, self.guest = person(tenant), person(tenant, roles=())
+        self._owners = [self.member.principal.id, *(uuid4() for _ in range(300))]
+        self._tags = [f"team-{n}" for n in range(20)]
+        # The words of a language: few are said often. What is said most are stop words, which no index has.
+        self._words = [f"{a}{b}{c}" for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES]
+        chance.shuffle(self._words)
+        self._weights = [1 / (rank + 60) for rank in range(len(self._words))]
+
+    def question(self) -> str:
+        return " ".join(self._chance.choices(self._words, self._weights, k=7))
+
+    async def fill(self) -> AsyncIterator[int]:
+        await self._one.read(self.member, "The first document makes the index.")
+        admin = person(self.member.tenant, roles=("owner",))
+        await self._one.knowledge.set_audience(admin, "team-3", [self.member.principal.id, self.guest.principal.id])
+        place = await self._one.knowledge.index.active(self.member)
+        assert place is not None
+        owner = await asyncpg.connect(self._one.kernel.urls.owner)
+        indexes = await _without_indexes(owner)
+        for document in range(CHUNKS // OF_A_DOCUMENT):
+            await self._document(owner, place.collection, place.id, document)
+            if document % 50 == 0:
+                yield document * OF_A_DOCUMENT
+        await owner.execute("SET maintenance_work_mem = '1GB'")
+        for definition in indexes:
+            await owner.execute(definition, timeout=3600)
+        await owner.execute("VACUUM ANALYZE", timeout=600)
+        await owner.close()
+
+    async def _document(self, owner: asyncpg.Connection, collection: str, generation: int, number: int) -> None:
+        tenant, item = self.member.tenant, uuid4()
+        rights, keeper = self._rights(number), self._chance.choice(self._owners)
+        await owner.execute(
+            "INSERT INTO knowledge.item (tenant, id, title, owner, creator, visibility, audience, grants, source, name,"
+            " size, sha256, original, served, stage, chunks)"
+            " VALUES ($1, $2, $3, $4, $4, $5, $6, $7, 'text', 'x', 1, '', '', 1, 'indexed', $8)",
+            tenant,
+            item,
+            f"Document {number}",
+            keeper,
+            rights.visibility_mode,
+            list(rights.audience_tags),
+            list(rights.user_grants),
+            OF_A_DOCUMENT,
+        )
+        chunks = [(tenant, uuid4(), item, 1, n, self._text(), "", None, None) for n in range(OF_A_DOCUMENT)]
+        await owner.copy_records_to_table("chunk", schema_name="knowledge", records=chunks)
+        marks = readers(
+            Kept(
+                owner=keeper,
+                visibility=rights.visibility_mode,
+                audience=rights.audience_tags,
+                grants=rights.user_grants,
+            )
+        )
+        payload = {"item": str(item), "revision": 1, "generation": generation, "archived": False, "tags": []}
+        points = [
+            Point(
+                id=str(chunk[1]),
+                vector=self._router.vector(number % 500),
+                text=chunk[5],
+                payload={**payload, "readers": marks},
+            )
+            for chunk in chunks
+        ]
+        await self._one.vectors.put(self.member, collection, points)
+
+    def _rights(self, number: int) -> Rights:
+        match number % 10:
+            case 0 | 1 | 2 | 3:
+                return Rights(visibility_mode="shared")
+            case 4 | 5:
+                return Rights(visibility_mode="shared", audience_tags=(self._chance.choice(self._tags),))
+            case 6 | 7:
+                grants = tuple(self._chance.sample(self._owners, 2))
+                return Rights(visibility_mode="restricted", user_grants=grants)
+            case _:
+                return Rights()
+
+    def _text(self) -> str:
+        return " ".join(self._chance.choices(self._words, self._weights, k=110))
+
+
+_SYLLABLES = [f"{c}{v}" for c in "bdfglmnprstz" for v in ("a", "en", "o")]
+
+
+async def _without_indexes(owner: asyncpg.Connection) -> list[str]:
+    """Drop what is quicker built at once; the statements that make it again."""
+    names = ("ix_point_384", "ix_point_terms", "ix_label_tokens")
+    rows = await owner.fetch("SELECT indexdef FROM pg_indexes WHERE indexname = ANY ($1)", list(names))
+    for name in names:
+        await owner.execute(f"DROP INDEX stores.{name}")
+    return [row["indexdef"] for row in rows]
+
+
+async def _rights() -> list[Figure]:
+    leaks = denials = questions = 0
+    for seed, backend in enumerate(BACKENDS):
+        async with _running(backend, WordRouter()) as one:
+            tally = await Matrix(one, seed=seed).run(CHANGES // len(BACKENDS))
+        leaks, denials, questions = leaks + tally.leaks, denials + tally.denials, questions + tally.questions
+    of = f"{CHANGES} changes, {questions} questions"
+    return [
+        Figure(name="passages seen without the right", value=leaks, bar=0, at_most=True, of=of),
+        Figure(name="passages not found in spite of the right", value=denials, bar=0, at_most=True, of=of),
+    ]
