@@ -40,7 +40,7 @@ def scratch() -> Path:
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES
     folder = Path(tempfile.mkdtemp(prefix="aibox-", dir=memory if has_room else "/tmp"))
     folder.chmod(0o755)
-    # At exit, and registered before PostgreSQL's wheel is loaded: its own handler, which runs sooner, writes a lock file.
+    # At exit, registered before PostgreSQL's wheel is loaded: its own handler runs sooner, and writes a lock file.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -49,9 +49,6 @@ def scratch() -> Path:
 async def cluster(scratch: Path) -> AsyncGenerator[Urls]:
     """A running, migrated embedded PostgreSQL: the template of all test databases."""
     async with postgres.open_postgres(connections.Settings(), scratch) as urls:
-        # For where the folder is on a disk: only a power cut could tell the difference.
-        await _execute(_superuser(urls), "ALTER SYSTEM SET fsync = off")
-        await _execute(_superuser(urls), "SELECT pg_reload_conf()")
         yield urls
 
 

@@ -15,6 +15,7 @@ from aibox.core.connections import Settings as DatabaseSettings
 from aibox.core.connections import Urls
 from aibox.core.http import Settings as HttpSettings
 from aibox.core.turn import Turn, system_turn
+from aibox.gateway import LimitsSettings
 from aibox.gateway import Settings as GatewaySettings
 from aibox.gateway.serve import Server, bind
 from aibox.router import Settings as RouterSettings
@@ -24,6 +25,9 @@ from tests.stub_upstream import Stub, run_stub
 
 PASSWORD = "correct horse battery"
 QUICK = RouterSettings(local=False, connect_seconds=2.0, first_byte_seconds=2.0, idle_seconds=1.0, total_seconds=5.0)
+
+UNLIMITED = LimitsSettings(tenant_per_minute=0, user_per_minute=0, key_per_minute=0, turns_per_minute=0, streams=0)
+"""A test asks more in a minute than a person does."""
 
 
 class Served(Struct, frozen=True):
@@ -91,6 +95,7 @@ async def served(urls: Urls, folder: Path, stub: Stub | None = None, **changes: 
             gateway=GatewaySettings(port=port),
             http=HttpSettings(internal_hosts=(authority,)),
             router=QUICK,
+            limits=UNLIMITED,
         )
         system = build(msgspec.structs.replace(settings, **changes))
         async with system.run():
@@ -104,7 +109,10 @@ async def served(urls: Urls, folder: Path, stub: Stub | None = None, **changes: 
                     turn, name="Ada", email="ada@example.com", password=PASSWORD, roles=["owner"]
                 )
                 key = await system.identity.create_key(
-                    turn, user_id=owner.id, name="test", scopes=["chat", "models", "memory", "audit:read", "admin"]
+                    turn,
+                    user_id=owner.id,
+                    name="test",
+                    scopes=["chat", "models", "memory", "knowledge", "audit:read", "admin"],
                 )
                 await system.catalogue.add_provider(turn, name="stub", base_url=upstream.base_url)
                 await system.log.end(turn, "sealed")

@@ -17,6 +17,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Addresses or networks of reverse proxies whose `X-Forwarded-For` is believed"),
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Pages of other sites that may call the API with a token (never with our cookie)"),
+    ] = ()
+
+
+class LimitsSettings(Struct, frozen=True, kw_only=True):
+    """How much may be asked; 0 is no limit. Replicas count together through `cache.url`."""
+
+    tenant_per_minute: Annotated[int, Meta(description="Requests of a tenant in a minute", ge=0)] = 1200
+    user_per_minute: Annotated[int, Meta(description="Requests of a person in a minute, keys included", ge=0)] = 120
+    key_per_minute: Annotated[int, Meta(description="Requests of an API key in a minute", ge=0)] = 120
+    turns_per_minute: Annotated[int, Meta(description="Turns that a person may begin in a minute", ge=0)] = 30
+    streams: Annotated[int, Meta(description="Answers that may run to a person at once", ge=0, le=100)] = 8
 
 
 class AmbiguousHeader(BadRequest):

@@ -19,6 +19,10 @@ from aibox.core.errors import AIBoxError, BadRequest, BootRefused, NotFound, Too
 from aibox.gateway import AmbiguousHeader, BadHost, HeadersTooLarge, Misdirected, Settings
 
 BODY_LIMIT = 10 * 1024 * 1024
+UPLOAD_LIMIT = 101 * 1024 * 1024
+"""A file of 100 MiB in its multipart form."""
+
+UPLOAD_PATHS = frozenset({b"/v1/knowledge/ingest"})
 MAX_HEADERS, MAX_HEADER_BYTES, MAX_AUTHORIZATION = 100, 32 * 1024, 16 * 1024
 HEALTH_PATHS = frozenset({"/healthz", "/v1/healthz", "/readyz"})
 """These answer under any host name: a load balancer asks by address."""
@@ -80,7 +84,7 @@ class Guard:
         except AIBoxError as error:
             await _answer(error, scope, send_secured)
             return
-        await self.app(admitted, _limited(receive), send_secured)
+        await self.app(admitted, _limited(receive, _body_limit(scope["raw_path"])), send_secured)
 
     def _admit(self, scope: HTTPScope) -> HTTPScope:
         """The scope that goes on. Raises what the tables T28 and H say."""
@@ -90,7 +94,7 @@ class Guard:
         if not all(_VALUE.fullmatch(value) for _, value in headers):
             raise BadRequest()
         kept, stripped, tenant = _strip(names, headers)
-        _check_framing(scope["http_version"], kept)
+        _check_framing(scope["http_version"], kept, _body_limit(scope["raw_path"]))
         path = _canonical_path(scope["raw_path"])
         self._check_host(kept, path)
         state: dict[str, Any] = {**scope.get("state", {})}
@@ -194,7 +198,11 @@ def _check_connection(value: bytes) -> None:
             raise AmbiguousHeader()
 
 
-def _check_framing(version: str, headers: Headers) -> None:
+def _body_limit(raw_path: bytes) -> int:
+    return UPLOAD_LIMIT if raw_path in UPLOAD_PATHS else BODY_LIMIT
+
+
+def _check_framing(version: str, headers: Headers, limit: int) -> None:
     """There is one reading of where the body ends. A refusal closes the connection: what follows is no request."""
     sent = {name: value for name, value in headers if name in (b"content-length", b"transfer-encoding")}
     encoding, length = sent.get(b"transfer-encoding"), sent.get(b"content-length")
@@ -202,7 +210,7 @@ def _check_framing(version: str, headers: Headers) -> None:
         raise _closing(BadRequest)
     if length is not None and not (length.isdigit() and len(length) < 20):
         raise _closing(BadRequest)
-    if length is not None and int(length) > BODY_LIMIT:
+    if length is not None and int(length) > limit:
         raise _closing(TooLarge)
 
 
@@ -228,7 +236,7 @@ def _canonical_path(raw: bytes) -> str:
     return path
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limit: int) -> Receive:
     """`receive` that raises `TooLarge` once more than the limit was read: the length may not have been said."""
     read = 0
 
@@ -237,7 +245,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             read += len(message["body"])
-            if read > BODY_LIMIT:
+            if read > limit:
                 raise _closing(TooLarge)
         return message
 

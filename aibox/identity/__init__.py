@@ -1,13 +1,14 @@
 """Who is calling: accounts, passwords, sessions, keys and roles become a Principal; `authorize` says what it may."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from aibox.core.errors import AIBoxError, BadRequest, Conflict, Forbidden
 from aibox.core.events import Event
@@ -23,9 +24,91 @@ def is_api(path: str) -> bool:
     return any(folded == prefix or folded.startswith(f"{prefix}/") for prefix in API_PREFIXES)
 
 
+class Issuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row of the table of trusted issuers: what is believed of tokens whose `iss` is exactly this, and nothing else.
+
+    `typ` is `at+jwt`, or `JWT` together with `typ_claim`: a claim that only access tokens of this issuer have, as
+    `name` or `name=value` (Keycloak `typ=Bearer`, Entra `scp`). `tenant_rule` `claim` maps the claim `tenant_claim` by
+    `tenants`; `pinned` ignores what the token says. Claims are named by their path, such as `realm_access.roles`.
+    With `roles` or `groups` (the issuer's name -> ours) the issuer decides who may what; a person whom neither maps is
+    refused. Without, a new person gets `default_role`.
+    """
+
+    iss: str
+    jwks_url: str
+    alias: str = "sso"
+    name: str = "Single sign-on"
+    authorization_url: str = ""
+    token_url: str = ""
+    client_id: str = "aibox-frontend"
+    client_secret: str = ""
+    scopes: str = "openid profile email"
+    algs: tuple[str, ...] = ("RS256",)
+    audiences: tuple[str, ...] = ("aibox-frontend",)
+    clients: tuple[str, ...] = ("aibox-frontend",)
+    typ: str = "JWT"
+    typ_claim: str = "typ=Bearer"
+    max_life: Annotated[int, Meta(ge=60, le=5400)] = 3600
+    tenant_rule: Literal["pinned", "claim"] = "pinned"
+    tenant: UUID | None = None
+    tenant_claim: str = "tenant_id"
+    tenants: dict[str, UUID] = {}
+    roles_claim: str = "realm_access.roles"
+    roles: dict[str, str] = {}
+    groups_claim: str = "groups"
+    groups: dict[str, str] = {}
+    default_role: str = "member"
+    mfa_acr: tuple[str, ...] = ()
+    """Values of `acr` that say that the issuer asked for a second factor; `amr` with `mfa` says so too."""
+    sends_iss: bool = True
+    """Whether its callback names it (RFC 9207); then one that does not is refused. Entra does not."""
+
+
+class PasswordSettings(Struct, frozen=True, kw_only=True):
+    """Signing in by password."""
+
+    login: Annotated[bool, Meta(description="Whether local accounts sign in by password")] = True
+    ropc: Annotated[
+        bool, Meta(description="Whether the first issuer checks passwords of people without a local account")
+    ] = False
+    ropc_client: Annotated[str, Meta(description="The client that may ask it to")] = "aibox-web-password"
+    ropc_secret: Annotated[
+        str, Meta(description="That client's secret", extra={"env": "INTERNAL_AUTH_CLIENT_SECRET", "secret": True})
+    ] = ""
+
+
+class MfaSettings(Struct, frozen=True, kw_only=True):
+    """Second factors."""
+
+    policy: Annotated[
+        Literal["off", "optional", "admins", "required"],
+        Meta(description="Who needs one: nobody, who enrolled one, also owners and admins, everybody"),
+    ] = "optional"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Sign-in."""
 
+    enabled: Annotated[bool, Meta(description="Off: every caller is an `anonymous` member, for trying only")] = True
+    allow_disabled: Annotated[
+        bool,
+        Meta(description="Confirms `auth.enabled=false`", extra={"env": "AIBOX_ALLOW_AUTH_DISABLED"}),
+    ] = False
+    issuer: Annotated[str, Meta(description="The first OIDC issuer (Keycloak's realm URL); empty: none")] = ""
+    jwks_url: Annotated[str, Meta(description="Where its keys are; empty: where Keycloak has them")] = ""
+    client_secret: Annotated[
+        str, Meta(description="The secret of the client `aibox-frontend` there", extra={"secret": True})
+    ] = ""
+    default_role: Annotated[str, Meta(description="The role of its new people")] = "member"
+    additional_issuers: Annotated[
+        tuple[Issuer, ...],
+        Meta(
+            description="Further issuers, every field of a row (docs/identity.md); in the environment as JSON",
+            extra={"secret": True},
+        ),
+    ] = ()
+    password: PasswordSettings = field(default_factory=PasswordSettings)
+    mfa: MfaSettings = field(default_factory=MfaSettings)
     session_idle_hours: Annotated[int, Meta(description="A web session ends after this much idleness", ge=1)] = 12
     session_days: Annotated[
         int, Meta(description="A session, and the refresh tokens of one, end after this many days", ge=1)
@@ -36,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 class TenancySettings(Struct, frozen=True, kw_only=True):
     """Whether one team or several share the installation."""
 
+    mode: Annotated[Literal["single", "multi"], Meta(description="One tenant, or several")] = "single"
     single_tenant_id: Annotated[UUID, Meta(description="The tenant of a single-tenant installation")] = UUID(
         "00000000-0000-7000-8000-000000000001"
     )
@@ -102,7 +186,7 @@ class InvalidCredentials(AIBoxError):
 
 
 class ChallengeInvalid(AIBoxError):
-    """A setup link that is wrong, used or expired (L03)."""
+    """A setup link or a step of a sign-in that is wrong, used, expired, or another's (L03, L04)."""
 
     status = 401
     code = "challenge_invalid"
@@ -143,11 +227,129 @@ class TenantNotProvisioned(Forbidden):
     sentence = "This tenant is not active here."
 
 
+class ChallengeDenied(AIBoxError):
+    """The person said no on their device: not the same as not answering."""
+
+    status = 401
+    code = "challenge_denied"
+    sentence = "The sign-in was denied on the device."
+
+
+class WebauthnFailed(AIBoxError):
+    """A passkey's answer that does not fit: origin, rpId, counter, user verification, challenge, or person (L08)."""
+
+    status = 401
+    code = "webauthn_failed"
+    sentence = "The passkey could not be verified."
+
+
+class InsufficientUserAuthentication(AIBoxError):
+    """The sign-in is too old for this, or was made with a key (T27; RFC 9470)."""
+
+    status = 401
+    code = "insufficient_user_authentication"
+    sentence = "Confirm that it is you (POST /v1/auth/step-up), then try again."
+
+
+class InvalidDpopProof(AIBoxError):
+    """No proof of possession, or one that does not fit this request (T24; RFC 9449)."""
+
+    status = 401
+    code = "invalid_dpop_proof"
+    sentence = "The request needs a DPoP proof that fits it."
+
+
+class UseDpopNonce(InvalidDpopProof):
+    code = "use_dpop_nonce"
+    sentence = "Make the DPoP proof with the nonce in the header DPoP-Nonce."
+
+
+class IdpUnavailable(AIBoxError):
+    """The issuer's keys are not known and cannot be fetched (T23), or it does not answer a sign-in."""
+
+    status = 503
+    code = "idp_unavailable"
+    sentence = "The sign-in service cannot be reached. Try again shortly."
+
+
+class SlowDown(BadRequest):
+    """Pairing codes are tried too fast (L06)."""
+
+    code = "slow_down"
+    sentence = "Wait a little before the next try."
+
+
+class MethodDisabled(Forbidden):
+    """A way of signing in that this installation does not offer (L11)."""
+
+    code = "method_disabled"
+    sentence = "This way of signing in is switched off."
+
+
+class RoleNotMapped(Forbidden):
+    """An issuer vouches for the person, but maps them to no role of ours."""
+
+    code = "role_not_mapped"
+    sentence = "Your account has no role here; ask an administrator."
+
+
+class MissingPrincipal(AIBoxError):
+    """A call to a part of ours outside the process that carries no signed principal (H14)."""
+
+    status = 401
+    code = "missing_principal"
+    sentence = "The call does not say on whose behalf it is made."
+
+
+class InvalidPrincipal(AIBoxError):
+    """A signed principal that is altered, expired, replayed, or made for another call (P01 to P03)."""
+
+    status = 401
+    code = "invalid_principal"
+    sentence = "The call's principal is not valid."
+
+
+class CapInvalid(Forbidden):
+    """A capability token that is altered, or whose caveats do not narrow (P02, P06)."""
+
+    code = "cap_invalid"
+    sentence = "The capability token is not valid."
+
+
+class CapMismatch(Forbidden):
+    """A capability token of another tenant, turn or holder, or that does not cover this (P05)."""
+
+    code = "cap_mismatch"
+    sentence = "The capability token was not made for this."
+
+
+class CapExpired(Forbidden):
+    """A capability token whose time or turn is over (P05)."""
+
+    code = "cap_expired"
+    sentence = "The capability token has expired."
+
+
+class CapArgsMismatch(Forbidden):
+    """The arguments are not those that were approved (P07)."""
+
+    code = "cap_args_mismatch"
+    sentence = "The tool's arguments are not those that were approved."
+
+
+class CapReplayed(Conflict):
+    """A counted use that was spent before (P04)."""
+
+    code = "cap_replayed"
+    sentence = "The capability token has no use left."
+
+
 class LastOwner(Conflict):
     code = "last_owner"
     sentence = "The last owner cannot be removed or demoted."
 
 
+SessionKind = Literal["web", "token", "device"]
 Status = Literal["active", "suspended", "deactivated"]
 Role = Literal["owner", "admin", "member", "viewer"]
 ANY_SCOPE = "any"
@@ -171,13 +373,14 @@ class User(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     status: Status
     created_at: datetime
+    issuer: str = ""
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A signed-in browser (`web`) or the family of a client's tokens (`token`)."""
+    """A signed-in browser (`web`), the family of a client's tokens (`token`), or that of a paired device (`device`)."""
 
     id: UUID
-    kind: Literal["web", "token"]
+    kind: SessionKind
     agent: str
     created_at: datetime
     seen_at: datetime
@@ -194,6 +397,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     used_at: datetime | None
     is_revoked: bool
+    models: tuple[str, ...] | None = None
+    budget_usd: Decimal | None = None
 
 
 class Client(Struct, frozen=True, kw_only=True):
@@ -204,11 +409,15 @@ class Client(Struct, frozen=True, kw_only=True):
 
 
 class WebGrant(Struct, frozen=True, kw_only=True):
-    """A browser's sign-in: `cookie` is the whole `Set-Cookie` value, and goes nowhere else."""
+    """A browser's sign-in: `cookie` is the whole `Set-Cookie` value, and goes nowhere else.
+
+    `recovery_codes` are there once: when this sign-in enrolled the person's first second factor.
+    """
 
     user: User
     cookie: str
     csrf_token: str
+    recovery_codes: tuple[str, ...] = ()
 
 
 class TokenGrant(Struct, frozen=True, kw_only=True):
@@ -218,6 +427,121 @@ class TokenGrant(Struct, frozen=True, kw_only=True):
     refresh_token: str
     expires_in: int
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    recovery_codes: tuple[str, ...] = ()
+
+
+Method = Literal["totp", "webauthn", "recovery", "push"]
+
+
+class Enrolment(Struct, frozen=True, kw_only=True):
+    """A new TOTP secret (base32), and the `otpauth:` address of it for a QR code."""
+
+    secret: str
+    uri: str
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """A sign-in that still needs a second factor; no token exists before it. `expires_in` is in seconds.
+
+    `webauthn` are the options for `navigator.credentials.get`. `enrolment` is there when the policy asks for a factor
+    that the person does not have yet: its first code, as `totp`, completes both. `number` is to be typed on the device.
+    """
+
+    challenge_id: str
+    challenge_token: str
+    methods: tuple[Method, ...]
+    expires_in: int = 120
+    status: Literal["pending"] = "pending"
+    number: str | None = None
+    webauthn: dict[str, Any] | None = None
+    enrolment: Enrolment | None = None
+
+
+class Passkey(Struct, frozen=True, kw_only=True):
+    """A passkey as it may be shown; `id` is its credential id, base64url."""
+
+    id: str
+    name: str
+    created_at: datetime
+    used_at: datetime | None
+
+
+class Factors(Struct, frozen=True, kw_only=True):
+    """The second factors of a person."""
+
+    policy: str
+    totp: bool
+    passkeys: tuple[Passkey, ...]
+    recovery_codes_left: int
+    required: bool
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """A paired device."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+
+
+class PushRequest(Struct, frozen=True, kw_only=True):
+    """A sign-in that waits for a person's answer on a device: where it comes from, and not the number."""
+
+    id: str
+    origin: str
+    address: str
+    agent: str
+    created_at: datetime
+
+
+Grant = WebGrant | TokenGrant
+
+
+class Examined(Struct, frozen=True, kw_only=True):
+    """What a verified access token of an issuer says, and who its bearer would be here."""
+
+    claims: dict[str, Any]
+    issuer: str
+    tenant: UUID
+    subject: str
+    roles: tuple[str, ...]
+    is_known: bool
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One call to a part of ours outside the process: which module, by which method, at which path."""
+
+    module: str
+    method: str
+    path: str
+
+
+class Cap(Struct, frozen=True, kw_only=True):
+    """What a capability token's caveats leave together; None: no caveat of that kind. `budget` is in micro-dollars."""
+
+    tenant: UUID
+    turn: UUID
+    holder: str
+    exp: int
+    tools: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    hosts: frozenset[str] | None = None
+    args: str | None = None
+    budget: int | None = None
+    uses: int | None = None
+
+
+class CapUse(Struct, frozen=True, kw_only=True):
+    """What someone wants to do with a capability token: `by` is the turn that does it, `args` the arguments' digest."""
+
+    by: Turn
+    tenant: UUID
+    turn: UUID
+    holder: str
+    tool: str | None = None
+    model: str | None = None
+    host: str | None = None
+    args: str | None = None
 
 
 @runtime_checkable
@@ -238,16 +562,22 @@ class Identity(Protocol):
         """The principal of a request's credential, None without one. Raises the 401 or 403 of identity.md's tables."""
         ...
 
-    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None) -> None:
+    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: bool = False) -> None:
         """Raise unless `turn`'s principal meets `policy`: `public`, `signed-in`, or a dotted permission.
 
-        With an API key `scope` must be among its scopes or `any`, and a route without a scope takes no key. A denial
-        is an event. Raises `MissingToken`, `Forbidden` or `InsufficientScope`.
+        With an API key `scope` must be among its scopes or `any`, and a route without a scope takes no key. `fresh`
+        asks for a sign-in of the last ten minutes, never a key. A denial is an event. Raises `MissingToken`,
+        `Forbidden`, `InsufficientScope` or `InsufficientUserAuthentication`.
         """
         ...
 
+    def stamp(self, turn: Turn, call: Call, *, cap: str | None = None) -> dict[str, str]:
+        """The headers of one call of `turn` to a part of ours outside the process; no other host may get them."""
+        ...
+
     async def recheck(self, turn: Turn) -> None:
-        """Raise `SessionRevoked` when the turn's credential has ended since; for streams, once a second. Cheap."""
+        """Raise `SessionRevoked` when the turn's credential has ended since, or its person may do less; for streams,
+        once a second. Cheap."""
         ...
 
     def is_own_page(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -266,14 +596,67 @@ class Identity(Protocol):
 
     async def redeem_setup(
         self, turn: Turn, *, token: str, name: str, email: str, password: str, client: Client, browser: bool
-    ) -> WebGrant | TokenGrant:
+    ) -> Grant | Pending:
         """Make the first owner and sign them in. Raises `ChallengeInvalid`, or `ValidationFailed` (the link stays)."""
         ...
 
     async def sign_in(
-        self, turn: Turn, *, username: str, password: str, client: Client, browser: bool
-    ) -> WebGrant | TokenGrant:
-        """Sign in by e-mail or handle. Raises `InvalidCredentials` or `RateLimited`."""
+        self,
+        turn: Turn,
+        *,
+        username: str,
+        password: str,
+        client: Client,
+        browser: bool,
+        tenant: str | None = None,
+    ) -> Grant | Pending:
+        """Sign in by e-mail or handle. Raises `InvalidCredentials`, `MethodDisabled` or `RateLimited`."""
+        ...
+
+    async def second_factor(
+        self,
+        turn: Turn,
+        *,
+        token: str,
+        method: Method,
+        code: str | None = None,
+        assertion: Mapping[str, Any] | None = None,
+        client: Client,
+    ) -> Grant | Pending:
+        """Complete a pending sign-in. Still `Pending` while the person's device is asked (`push`).
+
+        Raises `ChallengeInvalid`, `ChallengeDenied`, `WebauthnFailed` or `RateLimited`.
+        """
+        ...
+
+    def allows_anonymous(self) -> bool:
+        """Whether sign-in is switched off and every caller is an anonymous member."""
+        ...
+
+    def offers_password(self) -> bool:
+        """Whether one can sign in by password."""
+        ...
+
+    def issuers(self) -> list[Issuer]:
+        """The other issuers that people can sign in with."""
+        ...
+
+    async def begin_sso(self, alias: str, redirect: str) -> tuple[str, str]:
+        """(the issuer's address, the `Set-Cookie` value of a sign-in under way). Raises `InvalidRequest`."""
+        ...
+
+    async def complete_sso(
+        self, turn: Turn, query: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], client: Client
+    ) -> tuple[Grant | Pending, str, str]:
+        """(what the browser gets, the page to go to, the `Set-Cookie` value that ends the sign-in under way)."""
+        ...
+
+    async def examine(self, token: str) -> Examined:
+        """Read another issuer's access token as a request would, and change nothing. Raises what a request would."""
+        ...
+
+    async def hear_logout(self, token: str) -> None:
+        """An issuer's back-channel logout: its session, and ours from it, are over. Raises as for an access token."""
         ...
 
     async def refresh(self, turn: Turn, *, refresh_token: str) -> TokenGrant:
@@ -330,14 +713,46 @@ class Identity(Protocol):
         """Suspend, deactivate or re-activate; sessions and keys of an inactive user stop within a second."""
         ...
 
+    async def sign_out_everywhere(self, turn: Turn, user_id: UUID) -> None:
+        """End all sessions of a person, and what another issuer gave them until now."""
+        ...
+
+    async def reset_factors(self, turn: Turn, user_id: UUID) -> None:
+        """Remove a person's second factors and recovery codes."""
+        ...
+
+    async def break_glass(self, turn: Turn, email: str) -> str:
+        """Let the console in when nobody can: a new password for an owner of that e-mail, made when missing.
+
+        The account is active and owner, its factors and sessions are gone. The password is shown this once.
+        """
+        ...
+
+    async def create_tenant(self, turn: Turn, name: str) -> UUID:
+        """A further tenant; in tenancy `multi` only. Raises `Conflict` otherwise."""
+        ...
+
     async def set_password(self, turn: Turn, user_id: UUID, password: str) -> None:
         """Replace the password and end all sessions of the user."""
         ...
 
     # API keys
 
-    async def create_key(self, turn: Turn, *, user_id: UUID, name: str, scopes: Sequence[str], days: int = 365) -> str:
-        """A new API key of the user, shown this once: `aibox_<id>_<secret>_<crc>`."""
+    async def create_key(
+        self,
+        turn: Turn,
+        *,
+        user_id: UUID,
+        name: str,
+        scopes: Sequence[str],
+        days: int = 365,
+        models: Sequence[str] | None = None,
+        budget_usd: Decimal | None = None,
+    ) -> str:
+        """A new API key of the user, shown this once: `aibox_<id>_<secret>_<crc>`.
+
+        `models` are all it may use, `budget_usd` is what it may spend in its whole life.
+        """
         ...
 
     async def keys(self, turn: Turn, *, user_id: UUID) -> list[ApiKey]: ...
@@ -345,8 +760,86 @@ class Identity(Protocol):
     async def revoke_key(self, turn: Turn, *, user_id: UUID, key_id: str) -> None: ...
 
 
+@runtime_checkable
+class Account(Protocol):
+    """What the turn's person does with their own account."""
+
+    async def step_up_options(self, turn: Turn) -> dict[str, Any]:
+        """Options for `navigator.credentials.get`, to prove by a passkey that it is still them."""
+        ...
+
+    async def step_up(
+        self,
+        turn: Turn,
+        *,
+        method: Method | None,
+        password: str | None,
+        code: str | None,
+        assertion: Mapping[str, Any] | None,
+        client: Client,
+    ) -> None:
+        """Make the session fresh: by a second factor where one is enrolled, else by the password."""
+        ...
+
+    async def change_password(self, turn: Turn, *, current: str, new: str, client: Client, browser: bool) -> Grant:
+        """Replace the password; all sessions end, and a new one is opened for the caller."""
+        ...
+
+    async def factors(self, turn: Turn) -> Factors: ...
+
+    async def begin_totp(self, turn: Turn) -> Enrolment:
+        """A new secret, which counts once a code of it was shown. Raises `Conflict` while one is enrolled."""
+        ...
+
+    async def confirm_totp(self, turn: Turn, code: str) -> list[str]:
+        """Enrol the app by its first code; the recovery codes, when there were none. Raises `ChallengeInvalid`."""
+        ...
+
+    async def remove_totp(self, turn: Turn) -> None: ...
+
+    async def new_recovery_codes(self, turn: Turn) -> list[str]:
+        """Ten new ones, shown this once; earlier ones are void."""
+        ...
+
+    async def passkey_options(self, turn: Turn) -> dict[str, Any]:
+        """Options for `navigator.credentials.create`, good once within five minutes in this session."""
+        ...
+
+    async def add_passkey(self, turn: Turn, *, name: str, credential: Mapping[str, Any]) -> list[str]:
+        """Enrol a passkey; the recovery codes, when there were none. Raises `WebauthnFailed`."""
+        ...
+
+    async def remove_passkey(self, turn: Turn, passkey_id: str) -> None: ...
+
+    async def start_pairing(self, turn: Turn) -> str:
+        """A code for a new device, once within ten minutes."""
+        ...
+
+    async def pair(self, *, code: str, name: str, public_key: str, client: Client) -> TokenGrant:
+        """Pair a device by a code. Raises `InvalidGrant` or `SlowDown`."""
+        ...
+
+    async def devices(self, turn: Turn) -> list[Device]: ...
+
+    async def revoke_device(self, turn: Turn, device_id: UUID) -> None:
+        """Unpair a device and end its sessions."""
+        ...
+
+    async def approvals(self, turn: Turn) -> list[PushRequest]:
+        """The sign-ins that wait for the person's answer."""
+        ...
+
+    async def approve(self, turn: Turn, request_id: str, *, number: str, signature: str) -> None:
+        """Approve by the number shown at the sign-in. A wrong one ends it: `ChallengeInvalid`."""
+        ...
+
+    async def deny(self, turn: Turn, request_id: str) -> None:
+        """Refuse a sign-in, which its other side hears as `ChallengeDenied`."""
+        ...
+
+
 class SignedIn(Event, frozen=True, kw_only=True):
-    """Someone signed in; `method` is `password` or `setup`. Address and user agent are its artifact."""
+    """Someone signed in by `password`, `setup`, `oidc` or `pairing`. Address and user agent are its artifact."""
 
     type: ClassVar[str] = "auth.login"
     actor: str
@@ -461,6 +954,80 @@ class UserPasswordChanged(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "admin.user.password_changed"
     actor: str
     target: str
+
+
+class UserSignedOut(Event, frozen=True, kw_only=True):
+    """All sessions of a person were ended by an administrator, or by themselves."""
+
+    type: ClassVar[str] = "admin.user.signed_out"
+    actor: str
+    target: str
+
+
+class FactorsReset(Event, frozen=True, kw_only=True):
+    """A person's second factors and recovery codes were removed by an administrator."""
+
+    type: ClassVar[str] = "admin.user.factors_reset"
+    actor: str
+    target: str
+
+
+class FactorEnrolled(Event, frozen=True, kw_only=True):
+    """A person enrolled a second factor: `totp`, `passkey` or `recovery`."""
+
+    type: ClassVar[str] = "auth.mfa_enrolled"
+    actor: str
+    method: str
+
+
+class FactorRemoved(Event, frozen=True, kw_only=True):
+    """A person removed a second factor of theirs."""
+
+    type: ClassVar[str] = "auth.mfa_removed"
+    actor: str
+    method: str
+
+
+class SteppedUp(Event, frozen=True, kw_only=True):
+    """A person confirmed that it is them, for what asks for a fresh sign-in."""
+
+    type: ClassVar[str] = "auth.step_up"
+    actor: str
+    method: str
+    session: str
+
+
+class DevicePaired(Event, frozen=True, kw_only=True):
+    """A device was paired with a person's account. Address and user agent are its artifact."""
+
+    type: ClassVar[str] = "auth.device_paired"
+    actor: str
+    device: str
+
+
+class DeviceRevoked(Event, frozen=True, kw_only=True):
+    """A person's device was unpaired, and its sessions ended."""
+
+    type: ClassVar[str] = "auth.device_revoked"
+    actor: str
+    device: str
+
+
+class PushAnswered(Event, frozen=True, kw_only=True):
+    """A sign-in was approved or denied on a paired device; `result` is `approved`, `denied` or `wrong`."""
+
+    type: ClassVar[str] = "auth.push_answered"
+    actor: str
+    device: str
+    result: str
+
+
+class IssuerSignOut(Event, frozen=True, kw_only=True):
+    """An issuer said that one of its sessions is over (back-channel logout)."""
+
+    type: ClassVar[str] = "auth.issuer_logout"
+    actor: str
+    issuer: str
 
 
 class UserRenamed(Event, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
 from aibox.core.errors import Conflict, Forbidden, NotFound, ValidationFailed
-from aibox.core.turn import Turn, uuid7
+from aibox.core.turn import Principal, Turn, uuid7
 from aibox.identity import (
     ChallengeInvalid,
     LastOwner,
@@ -22,14 +22,16 @@ from aibox.identity import (
     UserPasswordChanged,
     UserRenamed,
     UserRolesChanged,
+    UserSignedOut,
     UserStatusChanged,
 )
 from aibox.identity.models import PasswordRow, SetupLinkRow, UserRow
 from aibox.identity.passwords import Passwords, weakness
-from aibox.identity.roles import checked_roles, covers
+from aibox.identity.roles import checked_roles, covers, unite
 from aibox.identity.secrets import digest, new_secret
 from aibox.identity.standing import CHANNEL, Standing
 
+ANONYMOUS_EMAIL = "anonymous@localhost"
 SETUP_LIFE = timedelta(hours=24)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
@@ -52,7 +54,7 @@ class Accounts:
         name, email = _checked(name, email, password)
         stored = await self._passwords.hash(password)
         async with self._db.work(turn) as work:
-            return _user(await _add(work, turn, name=name, email=email, stored=stored, roles=roles))
+            return user_of(await _add(work, turn, name=name, email=email, stored=stored, roles=roles))
 
     async def all(self, turn: Turn) -> list[User]:
         require_manager(turn)
@@ -60,13 +62,13 @@ class Accounts:
             rows = await session.scalars(
                 select(UserRow).where(UserRow.tenant == turn.tenant).order_by(UserRow.created_at, UserRow.id)
             )
-            return [_user(row) for row in rows]
+            return [user_of(row) for row in rows]
 
     async def one(self, turn: Turn, user_id: UUID) -> User:
         if user_id != turn.principal.id:
             require_manager(turn)
         async with self._db.read(turn) as session:
-            return _user(await _load(session, turn, user_id))
+            return user_of(await _load(session, turn, user_id))
 
     async def by_email(self, turn: Turn, email: str) -> User:
         require_manager(turn)
@@ -74,7 +76,7 @@ class Accounts:
             found = await _named(session, turn, email)
             if found is None:
                 raise NotFound()
-            return _user(found)
+            return user_of(found)
 
     async def rename(self, turn: Turn, user_id: UUID, name: str) -> User:
         _refuse({"name": _name_problem(name := name.strip())})
@@ -82,7 +84,7 @@ class Accounts:
             row = await reach(work.session, turn, user_id)
             row.name = name
             work.record(UserRenamed(actor=actor(turn), target=row.pseudonym))
-        return _user(row)
+        return user_of(row)
 
     async def set_roles(self, turn: Turn, user_id: UUID, roles: Sequence[str]) -> User:
         require_manager(turn, roles := checked_roles(roles))
@@ -94,7 +96,7 @@ class Accounts:
             work.record(UserRolesChanged(actor=actor(turn), target=row.pseudonym, roles=tuple(roles)))
             await announce(work.session, row.id)
         self._standing.forget(row.id)
-        return _user(row)
+        return user_of(row)
 
     async def set_status(self, turn: Turn, user_id: UUID, status: Status) -> User:
         require_manager(turn)
@@ -107,7 +109,7 @@ class Accounts:
             work.record(UserStatusChanged(actor=actor(turn), target=row.pseudonym, status=status))
             await announce(work.session, row.id)
         self._standing.forget(row.id)
-        return _user(row)
+        return user_of(row)
 
     async def set_password(self, turn: Turn, user_id: UUID, password: str) -> None:
         async with self._db.read(turn) as session:
@@ -119,6 +121,16 @@ class Accounts:
             await _store_password(work, row, stored)
             await _end_sessions(work, row)
             work.record(UserPasswordChanged(actor=actor(turn), target=row.pseudonym))
+            await announce(work.session, row.id)
+        self._standing.forget(row.id)
+
+    async def sign_out(self, turn: Turn, user_id: UUID) -> None:
+        """End all sessions of a person, and the access tokens that another issuer gave them until now."""
+        async with self._db.work(turn) as work:
+            row = await reach(work.session, turn, user_id)
+            row.signed_out_at = datetime.now(UTC)
+            await _end_sessions(work, row)
+            work.record(UserSignedOut(actor=actor(turn), target=row.pseudonym))
             await announce(work.session, row.id)
         self._standing.forget(row.id)
 
@@ -134,7 +146,22 @@ class Accounts:
             fresh = await self._passwords.hash(password)
             async with self._db.work(turn) as work:
                 await _store_password(work, row, fresh)
-        return _user(row)
+        return user_of(row)
+
+    async def provide_anonymous(self, turn: Turn) -> Principal:
+        """Whom every caller is while sign-in is switched off: a member without a password."""
+        async with self._db.work(turn) as work:
+            row = await _named(work.session, turn, ANONYMOUS_EMAIL)
+            if row is None:
+                row = await _add(work, turn, name="Anonymous", email=ANONYMOUS_EMAIL, stored=None, roles=["member"])
+        return Principal(
+            kind="user",
+            tenant=row.tenant,
+            id=row.id,
+            pseudonym=row.pseudonym,
+            roles=tuple(row.roles),
+            permissions=unite(row.roles),
+        )
 
     async def has_owner(self, turn: Turn) -> bool:
         async with self._db.read(turn) as session:
@@ -164,7 +191,7 @@ class Accounts:
         async with self._db.work(turn) as work:
             link = await _usable_link(work.session, turn, token, lock=True)
             link.used_at = datetime.now(UTC)
-            return _user(await _add(work, turn, name=name, email=email, stored=stored, roles=["owner"]))
+            return user_of(await _add(work, turn, name=name, email=email, stored=stored, roles=["owner"]))
 
 
 def require_manager(turn: Turn, roles: Sequence[str] = ()) -> None:
@@ -195,37 +222,44 @@ async def _named(session: AsyncSession, turn: Turn, name: str) -> UserRow | None
     if "\x00" in folded:
         return None
     return await session.scalar(
-        select(UserRow).where(UserRow.tenant == turn.tenant, or_(UserRow.email == folded, UserRow.handle == folded))
+        select(UserRow).where(
+            UserRow.tenant == turn.tenant,
+            UserRow.issuer == "",  # whom another issuer vouches for has no password here, whatever their e-mail
+            or_(UserRow.email == folded, UserRow.handle == folded),
+        )
     )
 
 
-async def _add(work: Work, turn: Turn, *, name: str, email: str, stored: str, roles: Sequence[str]) -> UserRow:
+async def _add(work: Work, turn: Turn, *, name: str, email: str, stored: str | None, roles: Sequence[str]) -> UserRow:
     row = UserRow(
         tenant=turn.tenant,
         id=uuid7(),
-        handle=await _free_handle(work.session, turn, email),
+        handle=await free_handle(work.session, turn.tenant, email),
         email=email,
         name=name,
         pseudonym=f"p-{new_secret()[:22]}",
         roles=list(roles),
         status="active",
         created_at=datetime.now(UTC),
+        issuer="",
+        subject="",
+        signed_out_at=None,
     )
     work.session.add(row)
     try:
         await work.session.flush()
     except IntegrityError:
         raise Conflict("Someone with this e-mail is here already.") from None
-    await _store_password(work, row, stored)
+    if stored is not None:
+        await _store_password(work, row, stored)
     work.record(UserCreated(actor=actor(turn), target=row.pseudonym, roles=tuple(roles)))
     return row
 
 
-async def _free_handle(session: AsyncSession, turn: Turn, email: str) -> str:
+async def free_handle(session: AsyncSession, tenant: UUID, email: str) -> str:
+    """The part before the @, with a number where that is taken."""
     wanted = re.sub(r"[^a-z0-9._-]+", "-", email.partition("@")[0]).strip("-._") or "user"
-    query = select(UserRow.handle).where(
-        UserRow.tenant == turn.tenant, UserRow.handle.startswith(wanted, autoescape=True)
-    )
+    query = select(UserRow.handle).where(UserRow.tenant == tenant, UserRow.handle.startswith(wanted, autoescape=True))
     taken = set(await session.scalars(query))
     return next(name for n in range(len(taken) + 1) if (name := f"{wanted}{n + 1 if n else ''}") not in taken)
 
@@ -282,7 +316,8 @@ async def _usable_link(session: AsyncSession, turn: Turn, token: str, *, lock: b
     return link
 
 
-def _user(row: UserRow) -> User:
+def user_of(row: UserRow) -> User:
+    """The person as other modules know one."""
     return User(
         id=row.id,
         tenant=row.tenant,
@@ -293,6 +328,7 @@ def _user(row: UserRow) -> User:
         roles=tuple(row.roles),
         status=row.status,  # type: ignore[arg-type] # the table's CHECK says so
         created_at=row.created_at,
+        issuer=row.issuer,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import select
@@ -18,6 +19,7 @@ from aibox.identity.secrets import api_key_digests, new_api_key
 from aibox.identity.standing import Standing
 
 MAX_DAYS = 365
+MAX_USD = 1_000_000_000
 
 
 class ApiKeys:
@@ -28,8 +30,18 @@ class ApiKeys:
         self._standing = standing
         self._ring = ring
 
-    async def create(self, turn: Turn, *, user_id: UUID, name: str, scopes: Sequence[str], days: int) -> str:
-        _check(name, scopes, days)
+    async def create(
+        self,
+        turn: Turn,
+        *,
+        user_id: UUID,
+        name: str,
+        scopes: Sequence[str],
+        days: int,
+        models: Sequence[str] | None,
+        budget_usd: Decimal | None,
+    ) -> str:
+        _check(name, scopes, days, models, budget_usd)
         key_id, key = new_api_key()
         async with self._db.work(turn) as work:
             owner = await reach(work.session, turn, user_id)
@@ -46,6 +58,8 @@ class ApiKeys:
                     expires_at=now + timedelta(days=days),
                     revoked_at=None,
                     used_at=None,
+                    models=None if models is None else sorted(set(models)),
+                    budget_usd=budget_usd,
                 )
             )
             work.record(
@@ -77,12 +91,20 @@ class ApiKeys:
         self._standing.forget(user_id)
 
 
-def _check(name: str, scopes: Sequence[str], days: int) -> None:
+def _check(
+    name: str, scopes: Sequence[str], days: int, models: Sequence[str] | None, budget_usd: Decimal | None
+) -> None:
     problems = {
         "name": None
         if 1 <= len(name.strip()) <= 100 and name.isprintable()
         else "Write a name of 1 to 100 characters.",
         "scopes": None if scopes and set(scopes) <= set(SCOPES) else f"Choose of {', '.join(SCOPES)}.",
+        "models": None
+        if models is None or (1 <= len(models) <= 100 and all(1 <= len(m) <= 200 and m.isprintable() for m in models))
+        else "Name 1 to 100 models, or leave it out for all.",
+        "budget_usd": None
+        if budget_usd is None or _is_amount(budget_usd)
+        else "Write US dollars with at most six decimals, or leave it out for no limit.",
         "days": None if 1 <= days <= MAX_DAYS else f"Choose 1 to {MAX_DAYS} days.",
     }
     fields = [{"field": field, "error": problem} for field, problem in problems.items() if problem is not None]
@@ -99,4 +121,10 @@ def _api_key(row: ApiKeyRow) -> ApiKey:
         expires_at=row.expires_at,
         used_at=row.used_at,
         is_revoked=row.revoked_at is not None,
+        models=None if row.models is None else tuple(row.models),
+        budget_usd=row.budget_usd,
     )
+
+
+def _is_amount(usd: Decimal) -> bool:
+    return usd.is_finite() and 0 <= usd <= MAX_USD and usd == round(usd, 6)

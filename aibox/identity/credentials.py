@@ -8,29 +8,32 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.keyring import Ring
-from aibox.core.turn import Principal
+from aibox.core.turn import CostLimits, Principal
 from aibox.identity import InvalidApiKey, SessionRevoked, TenantNotProvisioned
+from aibox.identity.federation import Federation
+from aibox.identity.issuers import Issuers
 from aibox.identity.roles import unite
 from aibox.identity.secrets import api_key_digests, digest, is_api_key
 from aibox.identity.standing import Found
-from aibox.identity.tokens import AccessTokens
+from aibox.identity.tokens import LEEWAY, AccessTokens, parse
 
 NOTED_SECONDS = 60
 """How exact `seen_at` and `used_at` are: a busy session writes at most one row a minute."""
 
 SESSION = """
-SELECT s.id, s.tenant, s.user_id, s.kind, s.seen_at, s.expires_at, s.revoked_at,
+SELECT s.id, s.tenant, s.user_id, s.kind, s.seen_at, s.expires_at, s.revoked_at, s.auth_time, s.amr, s.issuer,
        u.pseudonym, u.roles, u.status, t.status AS tenant_status
 FROM identity.session s
 JOIN identity.user u ON u.tenant = s.tenant AND u.id = s.user_id
 JOIN identity.tenant t ON t.tenant = s.tenant
 """
 API_KEY = """
-SELECT k.id, k.tenant, k.user_id, k.scopes, k.used_at, k.expires_at, k.revoked_at,
+SELECT k.id, k.tenant, k.user_id, k.scopes, k.models, k.budget_usd, k.used_at, k.expires_at, k.revoked_at,
        u.pseudonym, u.roles, u.status, t.status AS tenant_status
 FROM identity.api_key k
 JOIN identity.user u ON u.tenant = k.tenant AND u.id = k.user_id
@@ -41,9 +44,20 @@ JOIN identity.tenant t ON t.tenant = k.tenant
 class Credentials:
     """Each method gives the principal with the rights of now, or raises the 401 that the table names."""
 
-    def __init__(self, connections: Connections, tokens: AccessTokens, keys: Ring, *, idle: timedelta) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        tokens: AccessTokens,
+        issuers: Issuers,
+        federation: Federation,
+        keys: Ring,
+        *,
+        idle: timedelta,
+    ) -> None:
         self._connections = connections
         self._tokens = tokens
+        self._issuers = issuers
+        self._federation = federation
         self._keys = keys
         self._idle = idle
 
@@ -53,7 +67,12 @@ class Credentials:
 
     async def access_token(self, token: str) -> Found:
         """Whose access token this is. Nothing is looked up unless its signature and claims are good."""
-        claims = self._tokens.verify(token)
+        parsed = parse(token)
+        if parsed.claims.get("iss") != self._tokens.issuer:
+            vouched = await self._issuers.access(token, parsed)
+            principal = await self._federation.principal(vouched)
+            return Found(principal, vouched.expires + LEEWAY - datetime.now(UTC).timestamp())
+        claims = self._tokens.verify_parsed(token, parsed)
         found = await self.session(claims.session)
         if found.principal.id != claims.user:
             raise SessionRevoked()
@@ -75,6 +94,10 @@ class Credentials:
         """Whose API key has this id. Raises `InvalidApiKey`."""
         return await self._api_key(await self._one(f"{API_KEY} WHERE k.tenant = $1 AND k.id = $2", tenant, key_id))
 
+    async def person(self, principal: Principal, since: datetime) -> Found:
+        """Whom an issuer vouched for at `since`, with the rights of now. Raises `SessionRevoked`."""
+        return Found(await self._federation.still(principal, since), float("inf"))
+
     async def _session(self, row: asyncpg.Record | None) -> Found:
         now = datetime.now(UTC)
         if row is None or row["revoked_at"] is not None or row["status"] != "active" or row["expires_at"] <= now:
@@ -84,7 +107,16 @@ class Credentials:
             raise SessionRevoked()
         if now - row["seen_at"] > timedelta(seconds=NOTED_SECONDS):
             await self._note("UPDATE identity.session SET seen_at = now() WHERE tenant = $1 AND id = $2", row)
-        return Found(_principal(row, session_id=str(row["id"])), (row["expires_at"] - now).total_seconds())
+        principal = _principal(
+            row,
+            session_id=str(row["id"]),
+            issuer=row["issuer"],
+            auth_time=int(row["auth_time"].timestamp()),
+            amr=tuple(row["amr"]),
+        )
+        if row["kind"] == "device":  # a paired device never administers (identity.md, "Pairing")
+            principal = replace(principal, permissions=replace(principal.permissions, admin=frozenset()))
+        return Found(principal, (row["expires_at"] - now).total_seconds())
 
     async def _api_key(self, row: asyncpg.Record | None) -> Found:
         now = datetime.now(UTC)
@@ -92,7 +124,14 @@ class Credentials:
             raise InvalidApiKey()
         if row["used_at"] is None or now - row["used_at"] > timedelta(seconds=NOTED_SECONDS):
             await self._note("UPDATE identity.api_key SET used_at = now() WHERE tenant = $1 AND id = $2", row)
-        principal = _principal(row, key_id=row["id"], scopes=frozenset(row["scopes"]))
+        models = None if row["models"] is None else frozenset(row["models"])
+        principal = _principal(
+            row,
+            key_id=row["id"],
+            scopes=frozenset(row["scopes"]),
+            models=models,
+            limits=CostLimits(key_usd=row["budget_usd"]),
+        )
         return Found(principal, (row["expires_at"] - now).total_seconds())
 
     async def _one(self, query: str, *arguments: object) -> asyncpg.Record | None:

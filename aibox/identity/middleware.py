@@ -1,6 +1,7 @@
 """Begins a turn for each request: credential to Principal to Turn in `scope["state"]`; and ends it after the answer."""
 
 import time
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 import structlog
@@ -15,10 +16,13 @@ from aibox.identity import HeaderStripped, Identity, InvalidRequest, TenantMisma
 log = structlog.get_logger("aibox.identity")
 
 ANONYMOUS = Principal(kind="anonymous", tenant=PLATFORM_TENANT, id=PLATFORM_TENANT, pseudonym="anonymous")
-NO_CREDENTIALS = frozenset(f"/v1/auth/{name}" for name in ("config", "setup", "login", "refresh"))
+_OPEN = ("config", "setup", "login", "login/2fa", "callback", "idps", "refresh", "pair/complete", "backchannel-logout")
+NO_CREDENTIALS = frozenset(f"/v1/auth/{name}" for name in _OPEN)
 """Public routes that a browser with an ended session, or a client with an expired token, must reach all the same."""
 
 STRIPPED_SECONDS = 60.0
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 class TurnMiddleware:
@@ -47,7 +51,7 @@ class TurnMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = _added(scope["path"], status, turn, is_known=is_known)
+                added = _added(scope["path"], status, turn, message["headers"], is_known=is_known)
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
@@ -102,11 +106,11 @@ class TurnMiddleware:
             log.warning("turn.not_ended", turn=str(turn.id))
 
 
-def _added(path: str, status: int, turn: Turn, *, is_known: bool) -> list[tuple[bytes, bytes]]:
+def _added(path: str, status: int, turn: Turn, sent: Headers, *, is_known: bool) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if path.startswith("/v1/"):
         headers.append((b"x-aibox-turn-id", str(turn.id).encode()))
-    if status == 401:
+    if status == 401 and not any(name.lower() == b"www-authenticate" for name, _ in sent):
         headers.append((b"www-authenticate", b'Bearer error="invalid_token"' if is_known else b"Bearer"))
     return headers
 

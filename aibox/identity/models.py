@@ -1,9 +1,10 @@
 """Rows of the schema `identity`. Only hashes of secrets are stored."""
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, LargeBinary, Text
+from sqlalchemy import BigInteger, ForeignKeyConstraint, LargeBinary, Numeric, Text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,6 +36,9 @@ class UserRow(Row):
     roles: Mapped[list[str]] = mapped_column(ARRAY(Text))
     status: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(_Time)
+    issuer: Mapped[str] = mapped_column(default="")
+    subject: Mapped[str] = mapped_column(default="")
+    signed_out_at: Mapped[datetime | None] = mapped_column(_Time)
 
 
 class PasswordRow(Row):
@@ -77,6 +81,11 @@ class SessionRow(Row):
     seen_at: Mapped[datetime] = mapped_column(_Time)
     expires_at: Mapped[datetime] = mapped_column(_Time)
     revoked_at: Mapped[datetime | None] = mapped_column(_Time)
+    auth_time: Mapped[datetime] = mapped_column(_Time)
+    amr: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    issuer: Mapped[str] = mapped_column(default="")
+    issuer_sid: Mapped[str] = mapped_column(default="")
+    device: Mapped[UUID | None]
 
 
 class RefreshTokenRow(Row):
@@ -110,3 +119,80 @@ class ApiKeyRow(Row):
     expires_at: Mapped[datetime] = mapped_column(_Time)
     revoked_at: Mapped[datetime | None] = mapped_column(_Time)
     used_at: Mapped[datetime | None] = mapped_column(_Time)
+    models: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    budget_usd: Mapped[Decimal | None] = mapped_column(Numeric)
+
+
+def _person() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant", "user_id"], ["identity.user.tenant", "identity.user.id"])
+
+
+class TotpRow(Row):
+    """`sealed` is the shared secret under the person's data key; unconfirmed until a code of it was shown."""
+
+    __tablename__ = "totp"
+    __table_args__ = (_person(), _SCHEMA)
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sealed: Mapped[str]
+    confirmed_at: Mapped[datetime | None] = mapped_column(_Time)
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class PasskeyRow(Row):
+    __tablename__ = "passkey"
+    __table_args__ = (_person(), _SCHEMA)
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID]
+    name: Mapped[str]
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(_Time)
+    used_at: Mapped[datetime | None] = mapped_column(_Time)
+
+
+class RecoveryCodeRow(Row):
+    __tablename__ = "recovery_code"
+    __table_args__ = (_person(), _SCHEMA)
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[datetime | None] = mapped_column(_Time)
+
+
+class DeviceRow(Row):
+    """A paired device; it signs approvals with the private half of `public_key` (Ed25519, 32 bytes)."""
+
+    __tablename__ = "device"
+    __table_args__ = (_person(), _SCHEMA)
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID]
+    name: Mapped[str]
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(_Time)
+    revoked_at: Mapped[datetime | None] = mapped_column(_Time)
+
+
+class EndedSignInRow(Row):
+    __tablename__ = "ended_sign_in"
+    __table_args__ = _SCHEMA
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    sid: Mapped[str] = mapped_column(primary_key=True)
+
+
+class SpentUseRow(Row):
+    __tablename__ = "spent_use"
+    __table_args__ = _SCHEMA
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    token: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    use: Mapped[int] = mapped_column(primary_key=True)
+    turn: Mapped[UUID]

@@ -16,13 +16,14 @@ from aibox.identity.roles import PERMISSIONS, SCOPES
 
 
 def require_policy(identity: Identity) -> Guard:
-    """A Litestar guard for the whole application: `opt["policy"]`, and for API keys `opt["scope"]`."""
+    """A Litestar guard for the whole application: `opt["policy"]`, for API keys `opt["scope"]`, and `opt["fresh"]`."""
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         if _is_options(handler):
             return
         turn: Turn = connection.scope["state"]["turn"]
-        await identity.authorize(turn, handler.opt["policy"], scope=handler.opt.get("scope"))
+        opt = handler.opt
+        await identity.authorize(turn, opt["policy"], scope=opt.get("scope"), fresh=opt.get("fresh", False))
 
     return guard
 

@@ -1,25 +1,34 @@
 """Sign-in, sessions, keys and people over HTTP: decode, call, encode."""
 
-from typing import Any
+import html
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
+import msgspec
 from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT, HTTP_302_FOUND
 
-from aibox.core.turn import Turn
-from aibox.identity import ANY_SCOPE, Client, Identity, TokenGrant, WebGrant
-from aibox.identity.roles import permission_object
+from aibox.core.turn import CostLimits, Turn
+from aibox.identity import ANY_SCOPE, Client, Grant, Identity, InvalidRequest, Pending, TokenGrant, WebGrant
+from aibox.identity.roles import permission_object, unite
 from aibox.identity.schemas import (
+    AuthStatus,
     Config,
+    Idp,
     KeyBody,
     Keys,
     LoginBody,
     Me,
     NewKey,
+    Offered,
+    PermissionsView,
     ProfileBody,
     RefreshBody,
+    SecondFactorBody,
     Sessions,
     SetupBody,
     SignedIn,
@@ -36,15 +45,31 @@ from aibox.identity.schemas import (
 PUBLIC = {"policy": "public"}
 SIGNED_IN = {"policy": "signed-in"}
 ANY_CREDENTIAL = {"policy": "signed-in", "scope": ANY_SCOPE}
+FRESH = {"policy": "signed-in", "fresh": True}
 MANAGE_USERS = {"policy": "admin.manage_users", "scope": "admin"}
 
 NO_STORE = {"Cache-Control": "no-store"}
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}
+FORM = "application/x-www-form-urlencoded"
 
 
 @get("/v1/auth/config", opt=PUBLIC)
 async def config(identity: NamedDependency[Identity]) -> Config:
     """What the sign-in page shows."""
-    return Config(password_login_enabled=True, setup_required=await identity.setup_required())
+    return Config(password_login_enabled=identity.offers_password(), setup_required=await identity.setup_required())
+
+
+@get("/v1/auth/status", opt=PUBLIC)
+async def status(identity: NamedDependency[Identity]) -> AuthStatus:
+    """What older clients ask before they show a sign-in."""
+    has_entra = any(row.iss.startswith("https://login.microsoftonline.com/") for row in identity.issuers())
+    return AuthStatus(auth=Offered(allow_anonymous=identity.allows_anonymous(), entra_configured=has_entra))
+
+
+@get("/v1/auth/idps", opt=PUBLIC)
+async def idps(identity: NamedDependency[Identity]) -> list[Idp]:
+    """The other services that one can sign in with."""
+    return [Idp(alias=row.alias, display_name=row.name) for row in identity.issuers()]
 
 
 @post("/v1/auth/setup", opt=PUBLIC, status_code=HTTP_200_OK)
@@ -56,14 +81,14 @@ async def setup(
 ) -> Response[Any]:
     """The first owner, by the one-use link."""
     browser = identity.is_own_page(list(request.scope["headers"]))
-    return _granted(
+    return granted(
         await identity.redeem_setup(
             turn,
             token=data.token,
             name=data.name,
             email=data.email,
             password=data.password,
-            client=_client(request),
+            client=client_of(request),
             browser=browser,
         )
     )
@@ -78,11 +103,83 @@ async def login(
 ) -> Response[Any]:
     """Sign in: a page of ours gets the cookie, anyone else the tokens."""
     browser = identity.is_own_page(list(request.scope["headers"]))
-    return _granted(
+    return granted(
         await identity.sign_in(
-            turn, username=data.username, password=data.password, client=_client(request), browser=browser
+            turn,
+            username=data.username,
+            password=data.password,
+            tenant=data.tenant,
+            client=client_of(request),
+            browser=browser,
         )
     )
+
+
+@post("/v1/auth/login/2fa", opt=PUBLIC, status_code=HTTP_200_OK)
+async def second_factor(
+    data: JSONBody[SecondFactorBody],
+    request: Request[Any, Any, Any],
+    identity: NamedDependency[Identity],
+    turn: NamedDependency[Turn],
+) -> Response[Any]:
+    """The second factor of a pending sign-in. 202 while a device is asked: ask again."""
+    identity.is_own_page(list(request.scope["headers"]))
+    return granted(
+        await identity.second_factor(
+            turn,
+            token=data.challenge_token,
+            method=data.method,
+            code=data.code,
+            assertion=data.assertion,
+            client=client_of(request),
+        )
+    )
+
+
+@get("/v1/auth/login", opt=PUBLIC, status_code=HTTP_302_FOUND)
+async def begin_sso(
+    identity: NamedDependency[Identity], idp: FromQuery[str], redirect: FromQuery[str] = "/"
+) -> Response[None]:
+    """Send the browser to another sign-in service."""
+    address, cookie = await identity.begin_sso(idp, redirect)
+    headers = {**NO_STORE, "Location": address, "Set-Cookie": cookie}
+    return Response(None, status_code=HTTP_302_FOUND, headers=headers)
+
+
+@get("/v1/auth/callback", opt=PUBLIC, media_type="text/html")
+async def complete_sso(
+    request: Request[Any, Any, Any],
+    identity: NamedDependency[Identity],
+    turn: NamedDependency[Turn],
+    as_sent: Annotated[str, QueryParameter(name="state", description="As we sent it")] = "",
+    code: Annotated[str, QueryParameter(description="The authorization code")] = "",
+    iss: Annotated[str, QueryParameter(description="Whose answer it is (RFC 9207)")] = "",
+) -> ASGIResponse:
+    """Where another sign-in service sends the browser back.
+
+    Answers a page that goes on, for `Strict` cookies do not come along with a redirect from another site.
+    """
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise InvalidRequest("The answer of the sign-in service can be read in two ways.")
+    grant, page, ended = await identity.complete_sso(
+        turn, dict(pairs), list(request.scope["headers"]), client_of(request)
+    )
+    if isinstance(grant, Pending):
+        page = _second_step(grant, page)
+    cookies = [ended, grant.cookie] if isinstance(grant, WebGrant) else [ended]
+    headers = [*NO_STORE.items(), *PAGE_HEADERS.items(), *(("Set-Cookie", cookie) for cookie in cookies)]
+    return ASGIResponse(body=_going_on(page), media_type="text/html", headers=headers)
+
+
+@post("/v1/auth/backchannel-logout", opt={**PUBLIC, "media": FORM}, status_code=HTTP_200_OK)
+async def backchannel_logout(request: Request[Any, Any, Any], identity: NamedDependency[Identity]) -> Response[None]:
+    """An issuer says that one of its sessions is over (OpenID Connect Back-Channel Logout)."""
+    form = dict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+    if "logout_token" not in form:
+        raise InvalidRequest("Send logout_token.")
+    await identity.hear_logout(form["logout_token"])
+    return Response(None, status_code=HTTP_200_OK, headers=NO_STORE)
 
 
 @post("/v1/auth/refresh", opt=PUBLIC, status_code=HTTP_200_OK)
@@ -90,7 +187,7 @@ async def refresh(
     data: JSONBody[RefreshBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
 ) -> Response[Any]:
     """A new pair of tokens; the old refresh token is spent."""
-    return Response(await identity.refresh(turn, refresh_token=data.refresh_token), headers=NO_STORE)
+    return granted(await identity.refresh(turn, refresh_token=data.refresh_token))
 
 
 @post("/v1/auth/logout", opt=SIGNED_IN, status_code=HTTP_204_NO_CONTENT)
@@ -141,12 +238,20 @@ async def keys(identity: NamedDependency[Identity], turn: NamedDependency[Turn])
     return Keys([key_view(key) for key in await identity.keys(turn, user_id=turn.principal.id)])
 
 
-@post("/v1/auth/keys", opt=SIGNED_IN)
+@post("/v1/auth/keys", opt=FRESH)
 async def create_key(
     data: JSONBody[KeyBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
 ) -> Response[NewKey]:
     """A new API key, shown this once."""
-    key = await identity.create_key(turn, user_id=turn.principal.id, name=data.name, scopes=data.scopes, days=data.days)
+    key = await identity.create_key(
+        turn,
+        user_id=turn.principal.id,
+        name=data.name,
+        scopes=data.scopes,
+        days=data.days,
+        models=data.models,
+        budget_usd=data.budget_usd,
+    )
     return Response(NewKey(key), headers=NO_STORE)
 
 
@@ -198,10 +303,44 @@ async def change_user(
     return user_view(await identity.user(turn, user_id))
 
 
+@get("/v1/admin/users/{user_id:uuid}/permissions", opt=MANAGE_USERS)
+async def permissions(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> PermissionsView:
+    """What a person may do, all their roles together."""
+    roles = (await identity.user(turn, user_id)).roles
+    return PermissionsView(roles=list(roles), permissions=permission_object(unite(roles), CostLimits()))
+
+
+@post("/v1/admin/users/{user_id:uuid}/signout", opt=MANAGE_USERS, status_code=HTTP_204_NO_CONTENT)
+async def sign_out_user(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> None:
+    """End all sessions of a person."""
+    await identity.sign_out_everywhere(turn, user_id)
+
+
+@post("/v1/admin/users/{user_id:uuid}/reset-2fa", opt={**MANAGE_USERS, "fresh": True}, status_code=HTTP_204_NO_CONTENT)
+async def reset_factors(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> None:
+    """Remove a person's second factors and recovery codes."""
+    await identity.reset_factors(turn, user_id)
+
+
 ROUTES = [
     config,
+    status,
+    idps,
     setup,
     login,
+    second_factor,
+    begin_sso,
+    complete_sso,
+    backchannel_logout,
+    permissions,
+    sign_out_user,
+    reset_factors,
     refresh,
     logout,
     me,
@@ -220,11 +359,40 @@ ROUTES = [
 ]
 
 
-def _granted(grant: WebGrant | TokenGrant) -> Response[Any]:
-    if isinstance(grant, TokenGrant):
-        return Response(grant, headers=NO_STORE)
-    body = SignedIn(user=person(grant.user), csrf_token=grant.csrf_token)
-    return Response(body, headers={**NO_STORE, "Set-Cookie": grant.cookie})
+def granted(grant: Grant | Pending) -> Response[Any]:
+    """What a sign-in answers: tokens, a cookie, or 202 and what is still to be shown."""
+    match grant:
+        case Pending():
+            body = {name: value for name, value in msgspec.to_builtins(grant).items() if value is not None}
+            return Response(body, status_code=HTTP_202_ACCEPTED, headers=NO_STORE)
+        case TokenGrant():
+            body = msgspec.to_builtins(grant)
+            if not grant.recovery_codes:
+                del body["recovery_codes"]
+            return Response(body, headers=NO_STORE)
+        case WebGrant():
+            signed_in = SignedIn(
+                user=person(grant.user),
+                csrf_token=grant.csrf_token,
+                recovery_codes=list(grant.recovery_codes) or msgspec.UNSET,
+            )
+            return Response(signed_in, headers={**NO_STORE, "Set-Cookie": grant.cookie})
+
+
+def _second_step(pending: Pending, page: str) -> str:
+    """Where the second factor is shown before `page`. The fragment carries the pending sign-in: it reaches no log."""
+    fragment = urlencode({"pending": msgspec.json.encode(pending)})
+    return f"/sign-in?{urlencode({'next': page})}#{fragment}"
+
+
+def _going_on(page: str) -> bytes:
+    """A page without script that goes to `page` at once."""
+    target = html.escape(page, quote=True)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>AIBox</title>'
+        f'<meta http-equiv="refresh" content="0;url={target}"></head>'
+        f'<body><p><a href="{target}">Go on</a></p></body></html>'
+    ).encode()
 
 
 async def _me(identity: Identity, turn: Turn) -> Me:
@@ -237,7 +405,7 @@ async def _me(identity: Identity, turn: Turn) -> Me:
     )
 
 
-def _client(request: Request[Any, Any, Any]) -> Client:
+def client_of(request: Request[Any, Any, Any]) -> Client:
     """The address the Guard found, and what the client calls itself."""
     peer = request.scope.get("client")
     return Client(address=peer[0] if peer else "local", agent=request.headers.get("user-agent", ""))

@@ -1,12 +1,13 @@
 """Bodies of the sign-in and people routes. camelCase where spec.md writes it so."""
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from aibox.identity import ApiKey, Role, Scope, Session, Status, User
+from aibox.identity import ApiKey, Device, Method, PushRequest, Role, Scope, Session, Status, User
 
 
 class SetupBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,10 +20,60 @@ class SetupBody(Struct, frozen=True, forbid_unknown_fields=True):
 class LoginBody(Struct, frozen=True, forbid_unknown_fields=True):
     username: str
     password: str
+    tenant: str | None = None
 
 
 class RefreshBody(Struct, frozen=True, forbid_unknown_fields=True):
     refresh_token: str
+
+
+class SecondFactorBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`code` for `totp` and `recovery`, `assertion` (what `navigator.credentials.get` gave, as JSON) for `webauthn`."""
+
+    challenge_token: str
+    method: Method
+    code: str | None = None
+    assertion: dict[str, Any] | None = None
+
+
+class StepUpBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`password` where no second factor is enrolled; else `method` with `code` or `assertion`."""
+
+    method: Literal["totp", "webauthn", "recovery"] | None = None
+    password: str | None = None
+    code: str | None = None
+    assertion: dict[str, Any] | None = None
+
+
+class PasswordBody(Struct, frozen=True, forbid_unknown_fields=True):
+    current: str
+    new: str
+
+
+class CodeBody(Struct, frozen=True, forbid_unknown_fields=True):
+    code: str
+
+
+class PasskeyBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`credential` is what `navigator.credentials.create` gave, as JSON."""
+
+    name: str
+    credential: dict[str, Any]
+
+
+class PairBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`public_key` is the device's own, base64url: 32 bytes of Ed25519 or 65 of a P-256 point."""
+
+    code: str
+    device_name: str
+    public_key: str
+
+
+class ApproveBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`signature` (base64url) is over `aibox-push/1`, the request's id and the number, a line feed between them."""
+
+    number: str
+    signature: str
 
 
 class ProfileBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +84,8 @@ class KeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     scopes: list[Scope]
     days: int = 365
+    models: list[str] | None = None
+    budget_usd: Decimal | None = None
 
 
 class UserBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +106,44 @@ class Config(Struct, frozen=True, rename="camel"):
     setup_required: bool
 
 
+class Offered(Struct, frozen=True, rename="camel"):
+    allow_anonymous: bool
+    entra_configured: bool
+
+
+class AuthStatus(Struct, frozen=True):
+    """What older clients ask for."""
+
+    auth: Offered
+
+
+class Idp(Struct, frozen=True, rename="camel"):
+    alias: str
+    display_name: str
+
+
+class Pairing(Struct, frozen=True):
+    """`qr` is what the QR code holds: the page that completes the pairing, with the code in its fragment."""
+
+    code: str
+    qr: str
+    expires_in: int
+
+
+class RecoveryCodes(Struct, frozen=True):
+    """Shown this once; empty when there were some already."""
+
+    recovery_codes: list[str]
+
+
+class Devices(Struct, frozen=True):
+    devices: list[Device]
+
+
+class Approvals(Struct, frozen=True):
+    challenges: list[PushRequest]
+
+
 class Person(Struct, frozen=True, rename="camel"):
     """A user as the web app knows one."""
 
@@ -66,6 +157,7 @@ class Person(Struct, frozen=True, rename="camel"):
 class SignedIn(Struct, frozen=True, rename="camel"):
     user: Person
     csrf_token: str
+    recovery_codes: list[str] | UnsetType = UNSET
 
 
 class Me(Struct, frozen=True, rename="camel"):
@@ -99,6 +191,8 @@ class KeyView(Struct, frozen=True):
     expires_at: datetime
     last_used_at: datetime | None
     revoked: bool
+    models: list[str] | None
+    budget_usd: Decimal | None
 
 
 class Keys(Struct, frozen=True):
@@ -111,8 +205,18 @@ class NewKey(Struct, frozen=True):
     key: str
 
 
+class PermissionsView(Struct, frozen=True):
+    """What a person may do, all their roles together."""
+
+    roles: list[str]
+    permissions: dict[str, Any]
+
+
 class UserView(Struct, frozen=True):
+    """`pseudonym` is what events, usage and budgets call the person."""
+
     id: UUID
+    pseudonym: str
     tenant_id: UUID
     handle: str
     email: str
@@ -120,6 +224,7 @@ class UserView(Struct, frozen=True):
     roles: list[str]
     status: str
     created_at: datetime
+    issuer: str
 
 
 class Users(Struct, frozen=True):
@@ -133,6 +238,7 @@ def person(user: User) -> Person:
 def user_view(user: User) -> UserView:
     return UserView(
         id=user.id,
+        pseudonym=user.pseudonym,
         tenant_id=user.tenant,
         handle=user.handle,
         email=user.email,
@@ -140,6 +246,7 @@ def user_view(user: User) -> UserView:
         roles=list(user.roles),
         status=user.status,
         created_at=user.created_at,
+        issuer=user.issuer,
     )
 
 
@@ -164,4 +271,6 @@ def key_view(key: ApiKey) -> KeyView:
         expires_at=key.expires_at,
         last_used_at=key.used_at,
         revoked=key.is_revoked,
+        models=None if key.models is None else list(key.models),
+        budget_usd=key.budget_usd,
     )

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,49 +13,69 @@ from sqlalchemy import text
 
 from aibox.core.connections import Connections
 from aibox.core.db import Database
-from aibox.core.errors import Forbidden
+from aibox.core.errors import AIBoxError, BootRefused, Conflict, Forbidden, NotFound
 from aibox.core.eventlog import EventLog
+from aibox.core.http import Client as HttpClient
 from aibox.core.keyring import Rings
-from aibox.core.turn import Principal, Turn, begin, system_turn
+from aibox.core.keys import DataKeys
+from aibox.core.turn import Principal, Turn, system_turn, uuid7
 from aibox.identity import (
     ANY_SCOPE,
     ApiKey,
+    Call,
     Client,
     CsrfFailed,
     Denied,
+    Examined,
+    Grant,
     InsufficientScope,
+    InsufficientUserAuthentication,
     InvalidApiKey,
-    InvalidCredentials,
+    InvalidDpopProof,
     InvalidRequest,
     InvalidToken,
+    Issuer,
+    Method,
     MissingToken,
+    Pending,
     Session,
     SessionRevoked,
     Settings,
-    SignInFailed,
     Status,
     TenancySettings,
     TenantCreated,
     TokenGrant,
     User,
-    WebGrant,
 )
+from aibox.identity.account import AccountService
 from aibox.identity.accounts import Accounts, actor
 from aibox.identity.apikeys import ApiKeys
+from aibox.identity.captokens import CapTokens
+from aibox.identity.challenges import Nonces, Pairings, Pushes, SignIns, is_recent
 from aibox.identity.credentials import Credentials
+from aibox.identity.factors import SecondFactors
+from aibox.identity.federation import Federation
+from aibox.identity.issuers import Issuers, table
 from aibox.identity.passwords import Passwords
-from aibox.identity.roles import unite
-from aibox.identity.secrets import csrf_tokens, is_csrf_token
-from aibox.identity.sessions import Sessions, origin_artifact
+from aibox.identity.proofs import Proofs
+from aibox.identity.roles import covers
+from aibox.identity.secrets import csrf_tokens, is_csrf_token, new_secret
+from aibox.identity.sessions import Sessions
+from aibox.identity.signin import SignIn
+from aibox.identity.sso import SingleSignOn
+from aibox.identity.stamps import Stamps
 from aibox.identity.standing import Standing
 from aibox.identity.throttle import Throttle
-from aibox.identity.tokens import AccessTokens
+from aibox.identity.tokens import AccessTokens, parse
 from aibox.identity.web import SAFE_METHODS, Web
 from aibox.stores import Cache
 
+FRESH_SECONDS = 600
+"""How old a sign-in may be for what asks for a fresh one."""
+
 
 class IdentityService:
-    """The `Identity` of local accounts in the one tenant of a single-tenant installation."""
+    """The `Identity` of local accounts and of the issuers in the table."""
 
     def __init__(
         self,
@@ -65,11 +86,16 @@ class IdentityService:
         connections: Connections,
         log: EventLog,
         rings: Rings,
+        keys: DataKeys,
+        http: HttpClient,
         cache: Cache,
         base_url: str,
         production: bool = False,
     ) -> None:
-        """Raises `BootRefused` for a public URL or a token key that must not be used."""
+        """Raises `BootRefused` for a public URL, an issuer or a key that must not be used, and for no way in at all."""
+        _check(settings, production=production)
+        self._settings = settings
+        self._tenancy = tenancy
         self._tenant = tenancy.single_tenant_id
         self._db = db
         self._log = log
@@ -78,8 +104,17 @@ class IdentityService:
         self._web = Web(base_url, production=production)
         self._tokens = AccessTokens(rings["token"], base_url=base_url, life=settings.access_minutes * 60)
         self._standing = Standing(connections)
+        issuers = Issuers(table(settings, tenancy), http, tenancy, production=production)
+        self._issuers = issuers
+        self._federation = Federation(db, connections, log, self._standing)
+        self._proofs = Proofs(self._cookies, cache, base_url)
         self._credentials = Credentials(
-            connections, self._tokens, rings["apikey"], idle=timedelta(hours=settings.session_idle_hours)
+            connections,
+            self._tokens,
+            issuers,
+            self._federation,
+            rings["apikey"],
+            idle=timedelta(hours=settings.session_idle_hours),
         )
         self._accounts = Accounts(db, Passwords(), self._standing)
         self._keys = ApiKeys(db, self._standing, rings["apikey"])
@@ -94,18 +129,56 @@ class IdentityService:
             self._cookies,
             life=timedelta(days=settings.session_days),
         )
-        self._throttle = Throttle(cache)
+        self._factors = SecondFactors(db, keys, settings.mfa, base_url)
+        self._sso = SingleSignOn(issuers, http, cache, settings.password, base_url)
+        throttle, waiting, pushes = Throttle(cache), SignIns(cache), Pushes(cache)
+        self._signin = SignIn(
+            settings,
+            tenancy,
+            db=db,
+            log=log,
+            accounts=self._accounts,
+            sessions=self._sessions,
+            throttle=throttle,
+            factors=self._factors,
+            waiting=waiting,
+            pushes=pushes,
+            sso=self._sso,
+            federation=self._federation,
+            origin=base_url,
+        )
+        self.account = AccountService(
+            db=db,
+            log=log,
+            accounts=self._accounts,
+            sessions=self._sessions,
+            standing=self._standing,
+            signin=self._signin,
+            throttle=throttle,
+            factors=self._factors,
+            waiting=waiting,
+            pushes=pushes,
+            pairings=Pairings(cache),
+            nonces=Nonces(cache),
+        )
+        self.stamps = Stamps(rings["principal"], self._tokens, cache)
+        self.caps = CapTokens(rings["captoken"], db, connections, cache)
         self._has_owner = False
+        self._anonymous: Principal | None = None
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         await self._provide_tenant()
+        if not self._settings.enabled:
+            self._anonymous = await self._accounts.provide_anonymous(system_turn(self._tenant))
         async with self._standing.run(tasks):
             yield
 
     async def authenticate(self, headers: Sequence[tuple[bytes, bytes]], method: str, path: str) -> Principal | None:
+        if self._anonymous is not None:
+            return self._anonymous
         secret = self._web.secret(headers)
-        credential = _extract(headers)
+        credential, is_proven = _extract(headers)
         if credential is None and secret is None:
             return None
         if credential is not None and secret is not None:
@@ -119,19 +192,26 @@ class IdentityService:
         key = hashlib.sha256(credential.encode()).digest()
         if credential.startswith("aibox_"):
             return await self._standing.principal(key, lambda: self._credentials.api_key(credential))
-        return await self._standing.principal(key, lambda: self._credentials.access_token(credential))
+        principal = await self._standing.principal(key, lambda: self._credentials.access_token(credential))
+        if principal.proof_key is not None:
+            await self._proofs.check(headers, method, path, token=credential, thumbprint=principal.proof_key)
+        if is_proven is not (principal.proof_key is not None):
+            raise InvalidDpopProof()
+        return principal
 
-    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None) -> None:
+    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: bool = False) -> None:
         principal = turn.principal
         if policy == "public":
             return
         if principal.kind == "anonymous":
             raise MissingToken()
-        error = None
+        error: AIBoxError | None = None
         if policy != "signed-in" and not principal.may(policy):
             error = Forbidden()
         elif principal.scopes is not None and scope != ANY_SCOPE and scope not in principal.scopes:
             error = InsufficientScope()
+        elif fresh and not is_recent(principal.auth_time, within=FRESH_SECONDS) and self._anonymous is None:
+            error = InsufficientUserAuthentication(headers=_STEP_UP)
         if error is not None:
             await self._log.log(turn, Denied(actor=actor(turn), policy=policy, code=error.code))
             raise error
@@ -139,16 +219,32 @@ class IdentityService:
     async def recheck(self, turn: Turn) -> None:
         principal = turn.principal
         try:
-            if principal.session_id is not None:
-                session = UUID(principal.session_id)
-                key = hashlib.sha256(b"session\n" + session.bytes).digest()
-                await self._standing.principal(key, lambda: self._credentials.session(session))
-            elif principal.key_id is not None:
-                named = principal.key_id
-                key = hashlib.sha256(b"key\n" + principal.tenant.bytes + named.encode()).digest()
-                await self._standing.principal(key, lambda: self._credentials.api_key_named(principal.tenant, named))
+            fresh = await self._of_now(turn)
         except InvalidApiKey:
             raise SessionRevoked("The API key was revoked.") from None
+        if fresh.roles != principal.roles and not covers(fresh, principal.roles):
+            raise SessionRevoked("Your rights have changed.")
+
+    async def _of_now(self, turn: Turn) -> Principal:
+        """The turn's principal as it would be found now. Raises what its credential's end is."""
+        principal, find = turn.principal, self._credentials
+        if principal.session_id is not None:
+            session = UUID(principal.session_id)
+            key = hashlib.sha256(b"session\n" + session.bytes).digest()
+            return await self._standing.principal(key, lambda: find.session(session))
+        if principal.key_id is not None:
+            named = principal.key_id
+            key = hashlib.sha256(b"key\n" + principal.tenant.bytes + named.encode()).digest()
+            return await self._standing.principal(key, lambda: find.api_key_named(principal.tenant, named))
+        if principal.issuer:
+            since = datetime.fromtimestamp(turn.started_us / 1e6, UTC)
+            person = principal.tenant.bytes + principal.id.bytes + turn.id.bytes
+            key = hashlib.sha256(b"person\n" + person).digest()
+            return await self._standing.principal(key, lambda: find.person(principal, since))
+        return principal
+
+    def stamp(self, turn: Turn, call: Call, *, cap: str | None = None) -> dict[str, str]:
+        return self.stamps.headers(turn, call, cap=cap)
 
     def is_own_page(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         return self._web.is_own_page(headers)
@@ -164,22 +260,76 @@ class IdentityService:
 
     async def redeem_setup(
         self, turn: Turn, *, token: str, name: str, email: str, password: str, client: Client, browser: bool
-    ) -> WebGrant | TokenGrant:
-        console = system_turn(self._tenant)
-        user = await self._accounts.redeem(console, token=token, name=name, email=email, password=password)
-        await self._log.end(console, "sealed")
-        return await self._open_session(user, method="setup", client=client, browser=browser)
+    ) -> Grant | Pending:
+        granted = await self._signin.by_setup(
+            token=token, name=name, email=email, password=password, client=client, browser=browser
+        )
+        self._has_owner = True
+        return granted
 
     async def sign_in(
-        self, turn: Turn, *, username: str, password: str, client: Client, browser: bool
-    ) -> WebGrant | TokenGrant:
-        await self._throttle.attempt(username, client.address)
-        user = await self._accounts.verified(system_turn(self._tenant), username, password)
-        if user is None:
-            await self._log.log(turn, SignInFailed(code=InvalidCredentials.code, artifacts=(origin_artifact(client),)))
-            raise InvalidCredentials()
-        await self._throttle.succeeded(username, client.address)
-        return await self._open_session(user, method="password", client=client, browser=browser)
+        self,
+        turn: Turn,
+        *,
+        username: str,
+        password: str,
+        client: Client,
+        browser: bool,
+        tenant: str | None = None,
+    ) -> Grant | Pending:
+        return await self._signin.by_password(
+            turn, username=username, password=password, tenant=tenant, client=client, browser=browser
+        )
+
+    async def second_factor(
+        self,
+        turn: Turn,
+        *,
+        token: str,
+        method: Method,
+        code: str | None = None,
+        assertion: Mapping[str, Any] | None = None,
+        client: Client,
+    ) -> Grant | Pending:
+        return await self._signin.by_second_factor(
+            turn, token=token, method=method, code=code, assertion=assertion, client=client
+        )
+
+    def allows_anonymous(self) -> bool:
+        return not self._settings.enabled
+
+    def offers_password(self) -> bool:
+        return self._settings.password.login or self._settings.password.ropc
+
+    def issuers(self) -> list[Issuer]:
+        return self._issuers.offered
+
+    async def begin_sso(self, alias: str, redirect: str) -> tuple[str, str]:
+        address, binding = await self._sso.begin(alias, redirect)
+        return address, self._web.state_cookie(binding, seconds=FRESH_SECONDS)
+
+    async def complete_sso(
+        self, turn: Turn, query: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], client: Client
+    ) -> tuple[Grant | Pending, str, str]:
+        granted, redirect = await self._signin.by_issuer(turn, query, binding=self._web.state(headers), client=client)
+        return granted, redirect, self._web.state_cookie("", seconds=0)
+
+    async def examine(self, token: str) -> Examined:
+        parsed = parse(token)
+        vouched = await self._issuers.access(token, parsed)
+        known = await self._federation.known(vouched)
+        return Examined(
+            claims=parsed.claims,
+            issuer=vouched.iss,
+            tenant=vouched.tenant,
+            subject=vouched.subject,
+            roles=vouched.roles or known or (vouched.default_role,),
+            is_known=known is not None,
+        )
+
+    async def hear_logout(self, token: str) -> None:
+        row, sid = await self._issuers.logout(token)
+        await self._federation.end_sign_in(self._issuers.tenant(row, {}), row.iss, sid)
 
     async def refresh(self, turn: Turn, *, refresh_token: str) -> TokenGrant:
         return await self._sessions.refresh(refresh_token)
@@ -226,11 +376,49 @@ class IdentityService:
     async def set_status(self, turn: Turn, user_id: UUID, status: Status) -> User:
         return await self._accounts.set_status(turn, user_id, status)
 
+    async def sign_out_everywhere(self, turn: Turn, user_id: UUID) -> None:
+        await self._accounts.sign_out(turn, user_id)
+
+    async def reset_factors(self, turn: Turn, user_id: UUID) -> None:
+        await self._factors.reset(turn, user_id)
+
+    async def break_glass(self, turn: Turn, email: str) -> str:
+        password = new_secret()
+        try:
+            user = await self._accounts.by_email(turn, email.strip().casefold())
+        except NotFound:
+            await self._accounts.create(turn, name="Owner", email=email, password=password, roles=["owner"])
+            return password
+        await self._accounts.set_status(turn, user.id, "active")
+        await self._accounts.set_roles(turn, user.id, ["owner"])
+        await self._factors.reset(turn, user.id)
+        await self._accounts.set_password(turn, user.id, password)
+        return password
+
+    async def create_tenant(self, turn: Turn, name: str) -> UUID:
+        if self._tenancy.mode == "single":
+            raise Conflict("There is one tenant; set AIBOX_TENANCY_MODE=multi for several.")
+        tenant = uuid7()
+        await self._provide_tenant(tenant, name)
+        return tenant
+
     async def set_password(self, turn: Turn, user_id: UUID, password: str) -> None:
         await self._accounts.set_password(turn, user_id, password)
 
-    async def create_key(self, turn: Turn, *, user_id: UUID, name: str, scopes: Sequence[str], days: int = 365) -> str:
-        return await self._keys.create(turn, user_id=user_id, name=name, scopes=scopes, days=days)
+    async def create_key(
+        self,
+        turn: Turn,
+        *,
+        user_id: UUID,
+        name: str,
+        scopes: Sequence[str],
+        days: int = 365,
+        models: Sequence[str] | None = None,
+        budget_usd: Decimal | None = None,
+    ) -> str:
+        return await self._keys.create(
+            turn, user_id=user_id, name=name, scopes=scopes, days=days, models=models, budget_usd=budget_usd
+        )
 
     async def keys(self, turn: Turn, *, user_id: UUID) -> list[ApiKey]:
         return await self._keys.all(turn, user_id=user_id)
@@ -238,18 +426,19 @@ class IdentityService:
     async def revoke_key(self, turn: Turn, *, user_id: UUID, key_id: str) -> None:
         await self._keys.revoke(turn, user_id=user_id, key_id=key_id)
 
-    async def _provide_tenant(self) -> None:
-        turn = system_turn(self._tenant)
+    async def _provide_tenant(self, tenant: UUID | None = None, name: str = "AIBox") -> None:
+        tenant = tenant or self._tenant
+        turn = system_turn(tenant)
         async with self._db.work(turn) as work:
             made = await work.session.execute(
                 text(
-                    "INSERT INTO identity.tenant (tenant, name) VALUES (:tenant, 'AIBox')"
+                    "INSERT INTO identity.tenant (tenant, name) VALUES (:tenant, :name)"
                     " ON CONFLICT DO NOTHING RETURNING 1"
                 ),
-                {"tenant": self._tenant},
+                {"tenant": tenant, "name": name},
             )
             if made.first() is not None:
-                work.record(TenantCreated(actor="system", target=str(self._tenant)))
+                work.record(TenantCreated(actor="system", target=str(tenant)))
         await self._log.end(turn, "sealed")
 
     async def _of_cookie(self, secret: str) -> Principal:
@@ -267,45 +456,51 @@ class IdentityService:
         if not is_csrf_token(self._cookies, UUID(principal.session_id), sent[0]):
             raise CsrfFailed()
 
-    async def _open_session(self, user: User, *, method: str, client: Client, browser: bool) -> WebGrant | TokenGrant:
-        """Sign `user` in, in a turn of their own: until here the request was nobody's."""
-        self._has_owner = self._has_owner or "owner" in user.roles
-        turn = begin(_principal(user))
-        if browser:
-            grant: WebGrant | TokenGrant = await self._sessions.open_web(turn, user, method=method, client=client)
-        else:
-            grant = await self._sessions.open_tokens(turn, method=method, client=client)
-        await self._log.end(turn, "sealed")
-        return grant
+
+_STEP_UP = {"WWW-Authenticate": f'Bearer error="insufficient_user_authentication", max_age="{FRESH_SECONDS}"'}
 
 
-def _principal(user: User) -> Principal:
-    return Principal(
-        kind="user",
-        tenant=user.tenant,
-        id=user.id,
-        pseudonym=user.pseudonym,
-        roles=user.roles,
-        permissions=unite(user.roles),
-    )
+def _check(settings: Settings, *, production: bool) -> None:
+    """Raise `BootRefused` for a server that would let anyone in, or nobody (B01), or share a password check (B10)."""
+    if not settings.enabled and production:
+        raise BootRefused("boot_no_auth", "Set AIBOX_AUTH_ENABLED=true: production does not run without sign-in.")
+    if not settings.enabled and not settings.allow_disabled:
+        raise BootRefused(
+            "boot_no_auth",
+            "Set AIBOX_ALLOW_AUTH_DISABLED=true as well to let everybody in, or AIBOX_AUTH_ENABLED=true.",
+        )
+    has_issuer = bool(settings.issuer or settings.additional_issuers)
+    if settings.enabled and not settings.password.login and not has_issuer:
+        raise BootRefused(
+            "boot_no_auth", "Set AIBOX_AUTH_ISSUER, or AIBOX_AUTH_PASSWORD_LOGIN=true: nobody could sign in."
+        )
+    if settings.password.ropc and not settings.issuer:
+        raise BootRefused("boot_login_method", "Set AIBOX_AUTH_ISSUER: auth.password.ropc asks it to check passwords.")
+    if settings.password.ropc and not settings.password.ropc_secret:
+        raise BootRefused(
+            "boot_login_method", "Set INTERNAL_AUTH_CLIENT_SECRET: anyone could check passwords with an open client."
+        )
 
 
-def _extract(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """The one bearer credential of a request, whichever header carries it, so that no surface knows fewer rules.
+def _extract(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str | None, bool]:
+    """(the one credential of a request, whether it came with the scheme `DPoP`), whichever header carries it, so that
+    no surface knows fewer rules.
 
     Raises `InvalidRequest` for more than one, `InvalidToken` for another scheme or an empty one.
     """
-    found: list[bytes] = []
+    found: list[tuple[bytes, bool]] = []
     for name, value in headers:
         if name == b"authorization":
             scheme, _, credential = value.strip().partition(b" ")
-            found.append(credential.strip() if scheme.lower() == b"bearer" else b"")
+            is_known = scheme.lower() in (b"bearer", b"dpop")
+            found.append((credential.strip() if is_known else b"", scheme.lower() == b"dpop"))
         elif name == b"x-api-key":
-            found.append(value.strip())
+            found.append((value.strip(), False))
     if not found:
-        return None
+        return None, False
     if len(found) > 1:
         raise InvalidRequest()
-    if not found[0] or not found[0].isascii():
+    credential, is_proven = found[0]
+    if not credential or not credential.isascii():
         raise InvalidToken()
-    return found[0].decode()
+    return credential.decode(), is_proven

@@ -1,9 +1,9 @@
 """Sessions: a browser's cookie, or the family of a client's access and refresh tokens."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import select, text
 
 from aibox.core.connections import LOST, Connections
@@ -18,9 +18,11 @@ from aibox.identity import (
     InvalidGrant,
     RefreshReused,
     Session,
+    SessionKind,
     SessionRevoked,
     SignedIn,
     SignedOut,
+    SteppedUp,
     TokenGrant,
     User,
     WebGrant,
@@ -34,6 +36,17 @@ from aibox.identity.tokens import AccessTokens
 from aibox.identity.web import Web
 
 AGENT_LENGTH = 200
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """How a session came to be: by which method, from where, proved how (RFC 8176), vouched for by whom."""
+
+    method: str
+    client: Client
+    amr: tuple[str, ...]
+    issuer: str = ""
+    issuer_sid: str = ""
+    device: UUID | None = None
 
 
 class Sessions:
@@ -62,21 +75,22 @@ class Sessions:
         self._cookies = cookies
         self._life = life
 
-    async def open_web(self, turn: Turn, user: User, *, method: str, client: Client) -> WebGrant:
+    async def open_web(self, turn: Turn, user: User, opening: Opening) -> WebGrant:
         """A browser's session: a new secret at each sign-in, so none can be planted beforehand."""
         secret = new_secret()
         async with self._db.work(turn) as work:
-            session_id = self._add(work, turn, "web", method=method, client=client, secret=secret)
+            session_id = self._add(work, turn, "web", opening, secret=secret)
         return WebGrant(
             user=user,
             cookie=self._web.cookie(secret, seconds=int(self._life.total_seconds())),
             csrf_token=csrf_tokens(self._cookies, session_id)[0],
         )
 
-    async def open_tokens(self, turn: Turn, *, method: str, client: Client) -> TokenGrant:
-        """A client's session: an access token, and the first refresh token of its family."""
+    async def open_tokens(self, turn: Turn, opening: Opening) -> TokenGrant:
+        """A client's or device's session: an access token, and the first refresh token of its family."""
+        kind: SessionKind = "token" if opening.device is None else "device"
         async with self._db.work(turn) as work:
-            session_id = self._add(work, turn, "token", method=method, client=client, secret=None)
+            session_id = self._add(work, turn, kind, opening, secret=None)
             await work.session.flush()
             refresh = self._add_refresh(work, turn, session_id, expires=datetime.now(UTC) + self._life)
         return self._grant(turn, session_id, refresh)
@@ -136,16 +150,29 @@ class Sessions:
         async with self._db.read(turn) as session:
             return [_session(row) for row in await session.scalars(query)]
 
-    def _add(
-        self,
-        work: Work,
-        turn: Turn,
-        kind: Literal["web", "token"],
-        *,
-        method: str,
-        client: Client,
-        secret: str | None,
-    ) -> UUID:
+    async def step_up(self, turn: Turn, session_id: UUID, *, method: str) -> None:
+        """The person just proved again, by `method`, that it is them: the session is fresh."""
+        async with self._db.work(turn) as work:
+            row = await work.session.get(SessionRow, (turn.tenant, session_id))
+            if row is None or row.user_id != turn.principal.id or row.revoked_at is not None:
+                raise NotFound()
+            row.auth_time = datetime.now(UTC)
+            row.amr = sorted({*row.amr, method})
+            work.record(SteppedUp(actor=actor(turn), method=method, session=str(session_id)))
+            await announce(work.session, turn.principal.id)
+        self._standing.forget(turn.principal.id)
+
+    async def device_of(self, turn: Turn) -> UUID | None:
+        """The paired device that the turn's session belongs to."""
+        if turn.principal.session_id is None:
+            return None
+        query = select(SessionRow.device).where(
+            SessionRow.tenant == turn.tenant, SessionRow.id == UUID(turn.principal.session_id)
+        )
+        async with self._db.read(turn) as session:
+            return await session.scalar(query)
+
+    def _add(self, work: Work, turn: Turn, kind: SessionKind, opening: Opening, *, secret: str | None) -> UUID:
         session_id, now = uuid7(), datetime.now(UTC)
         work.session.add(
             SessionRow(
@@ -154,16 +181,21 @@ class Sessions:
                 user_id=turn.principal.id,
                 kind=kind,
                 digest=None if secret is None else digest(secret),
-                agent=client.agent[:AGENT_LENGTH].replace("\x00", ""),
+                agent=opening.client.agent[:AGENT_LENGTH].replace("\x00", ""),
                 created_at=now,
                 seen_at=now,
                 expires_at=now + self._life,
                 revoked_at=None,
+                # A device is no fresh sign-in of its person: it was paired by a code.
+                auth_time=now if kind != "device" else datetime.fromtimestamp(0, UTC),
+                amr=list(opening.amr),
+                issuer=opening.issuer,
+                issuer_sid=opening.issuer_sid,
+                device=opening.device,
             )
         )
-        work.record(
-            SignedIn(actor=actor(turn), method=method, session=str(session_id), artifacts=(origin_artifact(client),))
-        )
+        origin = origin_artifact(opening.client)
+        work.record(SignedIn(actor=actor(turn), method=opening.method, session=str(session_id), artifacts=(origin,)))
         return session_id
 
     def _add_refresh(self, work: Work, turn: Turn, session_id: UUID, *, expires: datetime) -> str:
@@ -209,7 +241,7 @@ async def _end(work: Work, turn: Turn, session_id: UUID) -> None:
 def _session(row: SessionRow) -> Session:
     return Session(
         id=row.id,
-        kind="web" if row.kind == "web" else "token",
+        kind=row.kind,  # type: ignore[arg-type] # the table's CHECK says so
         agent=row.agent,
         created_at=row.created_at,
         seen_at=row.seen_at,

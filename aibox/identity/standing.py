@@ -25,6 +25,8 @@ REMEMBERED_SECONDS = 60.0
 HEARTBEAT_SECONDS = 0.4
 TRUSTED_SECONDS = 1.0
 CAPACITY = 20_000
+EVERYBODY = UUID(int=0)
+"""Announced when a session of an issuer ended and we cannot tell whose it was."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -71,7 +73,10 @@ class Standing:
         return found.principal
 
     def forget(self, user: UUID) -> None:
-        """Believe nothing of `user` any more, in this process; the NOTIFY tells the others."""
+        """Believe nothing of `user` any more, in this process; the NOTIFY tells the others. `EVERYBODY`: of anyone."""
+        if user == EVERYBODY:
+            self._forget_all()
+            return
         self._generation += 1
         for key in self._by_user.pop(user, ()):
             self._known.pop(key, None)

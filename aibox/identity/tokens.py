@@ -1,4 +1,4 @@
-"""Access tokens: the table of trusted issuers, the strict reader before joserfc, and the signing of our own.
+"""Access tokens: the strict reader before joserfc, and the signing and verifying of our own.
 
 joserfc lets pass what we must not (identity.md, section 2): a missing `kid`, duplicate claims, an `exp` that is no
 integer, any `typ`. So a token is read here first, in the order that identity.md numbers, and only then verified.
@@ -29,6 +29,7 @@ AUDIENCE = "aibox-frontend"
 CLIENT = "aibox"
 TYPE = "at+jwt"
 ALGORITHM = "Ed25519"
+SERVICE_AUDIENCE, SERVICE_TYPE, SERVICE_LIFE = "aibox-internal", "svc+jwt", 300
 LEEWAY = 30
 MAX_TOKEN, MAX_HEADER, MAX_DEPTH, MAX_INTEGER = 8192, 512, 8, 2**53
 
@@ -37,8 +38,8 @@ _KID = re.compile(r"[A-Za-z0-9._=-]{1,128}")
 _HEADER_NAMES = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 
 
-class Issuer(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the table: what is believed of tokens whose `iss` is exactly this."""
+class OwnIssuer(msgspec.Struct, frozen=True, kw_only=True):
+    """AIBox as an issuer: what is believed of tokens whose `iss` is exactly this."""
 
     iss: str
     keys: KeySet
@@ -66,7 +67,7 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 class AccessTokens:
-    """Signs our own access tokens and verifies those of the issuers in the table."""
+    """Signs our own access tokens and verifies them; other issuers' stand in `issuers.py`."""
 
     def __init__(self, ring: Ring, *, base_url: str, life: int, clock: Callable[[], float] = time.time) -> None:
         """`life` in seconds. Raises `BootRefused` (`boot_bad_key`) for a key that is no Ed25519 seed."""
@@ -75,7 +76,7 @@ class AccessTokens:
         self._clock = clock
         keys = [_signing_key(kid, seed) for kid, seed in ring.keys]
         self._signer = keys[0]
-        own = Issuer(
+        own = OwnIssuer(
             iss=self.issuer,
             keys=KeySet([*keys]),
             algs=(ALGORITHM,),
@@ -84,7 +85,7 @@ class AccessTokens:
             typ=TYPE,
             max_life=3600,
         )
-        self._issuers: Mapping[str, Issuer] = {own.iss: own}
+        self._own = own
 
     def issue(self, *, user: UUID, session: UUID) -> str:
         """A token of `user` that lives for `life` seconds, or until `session` ends."""
@@ -102,15 +103,38 @@ class AccessTokens:
         header = {"alg": ALGORITHM, "kid": self._signer.kid, "typ": TYPE}
         return jwt.encode(header, claims, self._signer, algorithms=[ALGORITHM])
 
+    def issue_service(self, module: str) -> str:
+        """A token with which a part of ours calls `module`, for five minutes. It opens nothing else (T18)."""
+        now = int(self._clock())
+        claims = {"iss": self.issuer, "aud": SERVICE_AUDIENCE, "sub": module, "iat": now, "exp": now + SERVICE_LIFE}
+        header = {"alg": ALGORITHM, "kid": self._signer.kid, "typ": SERVICE_TYPE}
+        return jwt.encode(header, claims, self._signer, algorithms=[ALGORITHM])
+
+    def is_service(self, token: str, module: str) -> bool:
+        """Whether `token` is a service token of ours for `module` that is valid now."""
+        try:
+            parsed = parse(token)
+            if parsed.header.get("typ") != SERVICE_TYPE or parsed.claims.get("iss") != self.issuer:
+                return False
+            if parsed.header["kid"] not in {key.kid for key in self._own.keys.keys}:
+                return False
+            jwt.decode(token, self._own.keys, algorithms=self._own.algs)
+            check_times(parsed.claims, max_life=SERVICE_LIFE, now=self._clock())
+        except (InvalidToken, TokenExpired, JoseError, ValueError):
+            return False
+        return (parsed.claims.get("aud"), parsed.claims.get("sub")) == (SERVICE_AUDIENCE, module)
+
     def verify(self, token: str) -> Claims:
-        """The claims of a token that an issuer of the table signed for us and that is valid now.
+        """The claims of a token that we signed and that is valid now.
 
         Raises `InvalidToken`, `InvalidIssuer`, `InvalidAudience`, `WrongTokenType` or `TokenExpired`.
         """
-        parsed = parse(token)
-        iss = parsed.claims.get("iss")
-        issuer = self._issuers.get(iss) if isinstance(iss, str) else None
-        if issuer is None:
+        return self.verify_parsed(token, parse(token))
+
+    def verify_parsed(self, token: str, parsed: "Parsed") -> Claims:
+        """`verify` for a token that was read already."""
+        issuer = self._own
+        if parsed.claims.get("iss") != issuer.iss:
             raise InvalidIssuer()
         if parsed.header["kid"] not in {key.kid for key in issuer.keys.keys}:
             raise InvalidToken()
@@ -126,10 +150,10 @@ class AccessTokens:
 
     def jwks(self) -> dict[str, Any]:
         """The public half of the ring, as a key set."""
-        own = self._issuers[self.issuer]
+        own = self._own
         return {"keys": [{**key.as_dict(private=False), "alg": ALGORITHM, "use": "sig"} for key in own.keys.keys]}
 
-    def _judge(self, parsed: Parsed, issuer: Issuer) -> Claims:
+    def _judge(self, parsed: Parsed, issuer: OwnIssuer) -> Claims:
         claims, now = parsed.claims, self._clock()
         if parsed.header.get("typ") != issuer.typ:
             raise WrongTokenType()
@@ -139,36 +163,47 @@ class AccessTokens:
             raise InvalidAudience()
         if claims.get("client_id", claims.get("azp")) not in issuer.clients:
             raise InvalidAudience()
-        issued, expires = claims.get("iat"), claims.get("exp")
-        if issued is None or expires is None or not 0 < expires - issued <= issuer.max_life:
-            raise InvalidToken()
-        if max(issued, claims.get("nbf", issued)) > now + LEEWAY:
-            raise InvalidToken()
-        if expires + LEEWAY <= now:
-            raise TokenExpired()
+        check_times(claims, max_life=issuer.max_life, now=now)
         try:
             user, session = UUID(claims["sub"]), UUID(claims["sid"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidToken() from None
-        return Claims(issuer=issuer.iss, user=user, session=session, expires=expires)
+        return Claims(issuer=issuer.iss, user=user, session=session, expires=claims["exp"])
+
+
+def check_times(claims: Mapping[str, Any], *, max_life: int, now: float) -> None:
+    """Raise unless `iat`, `nbf` and `exp` say that the token is valid now and lives for at most `max_life` seconds."""
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if issued is None or expires is None or not 0 < expires - issued <= max_life:
+        raise InvalidToken()
+    if max(issued, claims.get("nbf", issued)) > now + LEEWAY:
+        raise InvalidToken()
+    if expires + LEEWAY <= now:
+        raise TokenExpired()
 
 
 def parse(token: str) -> Parsed:
     """A compact JWS read strictly (identity.md, "Pre-parser", 1 to 4); raises `InvalidToken`. Does no I/O."""
-    segments = token.split(".") if len(token) <= MAX_TOKEN else []
-    if len(segments) != 3:
-        raise InvalidToken()
-    header_bytes, claims_bytes, _ = (_decode(segment) for segment in segments)
-    if len(header_bytes) > MAX_HEADER:
-        raise InvalidToken()
-    header, claims = _object(header_bytes), _object(claims_bytes)
+    parsed = read(token, max_header=MAX_HEADER)
+    header, claims = parsed.header, parsed.claims
     if not header.keys() <= _HEADER_NAMES or not all(isinstance(value, str) for value in header.values()):
         raise InvalidToken()
     if "alg" not in header or not _KID.fullmatch(header.get("kid", "")):
         raise InvalidToken()
     if any(type(claims[name]) is not int for name in ("exp", "nbf", "iat", "auth_time") if name in claims):
         raise InvalidToken()
-    return Parsed(header, claims)
+    return parsed
+
+
+def read(token: str, *, max_header: int) -> Parsed:
+    """A compact JWS in its one spelling, whatever its header says; raises `InvalidToken`."""
+    segments = token.split(".") if len(token) <= MAX_TOKEN else []
+    if len(segments) != 3:
+        raise InvalidToken()
+    header_bytes, claims_bytes, _ = (_decode(segment) for segment in segments)
+    if len(header_bytes) > max_header:
+        raise InvalidToken()
+    return Parsed(_object(header_bytes), _object(claims_bytes))
 
 
 def _decode(segment: str) -> bytes:

@@ -31,9 +31,26 @@ class Web:
         secure = "; Secure" if self._is_secure else ""
         return f"{self.cookie_name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
 
+    @property
+    def state_cookie_name(self) -> str:
+        """The cookie of a sign-in under way elsewhere. `Lax`: it must come along when the other site sends back."""
+        return f"{self.cookie_name}-sso"
+
+    def state_cookie(self, secret: str, *, seconds: int) -> str:
+        """The `Set-Cookie` value for a sign-in under way; 0 seconds makes the browser forget it."""
+        secure = "; Secure" if self._is_secure else ""
+        return f"{self.state_cookie_name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+
+    def state(self, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+        """The secret of the sign-in under way in this browser."""
+        return self._cookie(headers, self.state_cookie_name)
+
     def secret(self, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
         """The session secret in the request's cookies. A name that stands twice is refused like a wrong secret."""
-        name = self.cookie_name.encode()
+        return self._cookie(headers, self.cookie_name)
+
+    def _cookie(self, headers: Sequence[tuple[bytes, bytes]], wanted: str) -> str | None:
+        name = wanted.encode()
         found = [
             value.strip()
             for header, cookies in headers

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from tests.bench import door
 from tests.bench.load import cpu, rss
 from tests.installation import Installation, free_port, installed
 
@@ -125,6 +126,7 @@ def main() -> None:
                 *measure(one, stub, bare, scanners="off"),
                 *measure(one, stub, guarded, scanners="on"),
             ]
+        report["door"] = door.report()
     finally:
         stub.process.terminate()
         stub.process.wait(10)
@@ -134,6 +136,8 @@ def main() -> None:
 
 
 def _table(report: dict[str, Any]) -> None:
+    by_token, by_key = report["door"]["token_adds"], report["door"]["key_adds"]
+    print(f"the door adds {by_token:.3f} ms of CPU to a request by token, {by_key:.3f} ms by key")
     print(f"start to ready: {report['start_cold_s']} s cold, {report['start_warm_s']} s warm")
     print(
         f"idle memory: server {report['idle_server_rss_mb']} MB, local model {report['idle_local_model_rss_mb']} MB\n"

@@ -26,12 +26,12 @@ class MemoryCache:
         await self.set(key, value, ttl=ttl)
         return True
 
-    async def count(self, key: str, *, ttl: float) -> int:
+    async def count(self, key: str, *, ttl: float, by: int = 1) -> int:
         current = await self.get(key)
         if current is None:
-            await self.set(key, b"1", ttl=ttl)
-            return 1
-        value = int(current) + 1
+            await self.set(key, str(by).encode(), ttl=ttl)
+            return by
+        value = int(current) + by
         self._entries[key] = (str(value).encode(), self._entries[key][1])
         return value
 

@@ -35,10 +35,10 @@ class RedisCache:
         async with self._server() as server:
             return bool(await server.set(PREFIX + key, value, px=_milliseconds(ttl), nx=True))
 
-    async def count(self, key: str, *, ttl: float) -> int:
+    async def count(self, key: str, *, ttl: float, by: int = 1) -> int:
         async with self._server() as server, server.pipeline(transaction=True) as steps:
             steps.set(PREFIX + key, 0, px=_milliseconds(ttl), nx=True)
-            steps.incr(PREFIX + key)
+            steps.incrby(PREFIX + key, by)
             _, value = await steps.execute()
         return int(value)
 

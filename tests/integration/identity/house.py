@@ -10,12 +10,15 @@ from litestar.di import NamedDependency, Provide
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from aibox.core.http import Outgoing
+from aibox.core.http import Settings as HttpSettings
 from aibox.core.turn import Turn, system_turn
 from aibox.gateway import Settings as GatewaySettings
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.media import require_json
-from aibox.identity import Identity, Settings, TenancySettings, User
+from aibox.identity import Account, Identity, Settings, TenancySettings, User
+from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES
@@ -93,24 +96,31 @@ class House(Struct, frozen=True, kw_only=True):
 
 @contextlib.asynccontextmanager
 async def opened(
-    kernel: Kernel, *, cache_url: str = "memory:", settings: Settings | None = None
+    kernel: Kernel,
+    *,
+    cache_url: str = "memory:",
+    settings: Settings | None = None,
+    tenancy: TenancySettings | None = None,
 ) -> AsyncGenerator[House]:
     cache = open_cache(CacheSettings(url=cache_url))
+    http = Outgoing(HttpSettings(internal_hosts=("127.0.0.1",)))
     identity = IdentityService(
         settings or Settings(),
-        TenancySettings(),
+        tenancy or TenancySettings(),
         db=kernel.db,
         connections=kernel.connections,
         log=kernel.log,
         rings=kernel.rings,
+        keys=kernel.keys,
+        http=http,
         cache=cache,
         base_url=BASE,
     )
-    async with cache.run(), identity.run(kernel.tasks):
+    async with cache.run(), http.run(), identity.run(kernel.tasks):
         yield House(kernel=kernel, identity=identity, cache=cache, app=application(kernel, identity))
 
 
-def application(kernel: Kernel, identity: Identity) -> ASGIApp:
+def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
     async def current_turn(request: Request[Any, Any, Any]) -> Turn:
         turn: Turn = request.scope["state"]["turn"]
         return turn
@@ -118,9 +128,16 @@ def application(kernel: Kernel, identity: Identity) -> ASGIApp:
     async def current_identity() -> Identity:
         return identity
 
+    async def current_account() -> Account:
+        return identity.account
+
     app = Litestar(
-        [*ROUTES, whoami, chat],
-        dependencies={"turn": Provide(current_turn), "identity": Provide(current_identity)},
+        [*ROUTES, *ACCOUNT_ROUTES, whoami, chat],
+        dependencies={
+            "turn": Provide(current_turn),
+            "identity": Provide(current_identity),
+            "account": Provide(current_account),
+        },
         guards=[require_policy(identity), require_json],
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,

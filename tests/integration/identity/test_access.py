@@ -14,6 +14,7 @@ from aibox.core.errors import Forbidden, NotFound, StateUnavailable
 from aibox.core.turn import Turn, begin
 from aibox.identity import InvalidGrant, LastOwner, SessionRevoked, User
 from aibox.identity.secrets import new_api_key
+from aibox.identity.signin import principal_of
 from tests.integration.identity.house import PASSWORD, TENANT, House
 
 
@@ -28,9 +29,7 @@ async def access_token(house: House, name: str = "ada") -> str:
 
 def turn_of(user: User) -> Turn:
     """A turn as the middleware begins one for that person."""
-    from aibox.identity.service import _principal
-
-    return begin(_principal(user))
+    return begin(principal_of(user))
 
 
 async def test_t01_a_private_route_without_credentials_is_refused(house: House) -> None:
