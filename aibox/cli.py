@@ -17,7 +17,7 @@ import uvloop
 
 from aibox import __version__
 from aibox.app import build, create_app
-from aibox.audit.verifier import Verdict, verify
+from aibox.audit import command
 from aibox.core import telemetry
 from aibox.core.connections import LOST
 from aibox.core.errors import AIBoxError, BootRefused
@@ -59,11 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text, description=text.capitalize() + ".").set_defaults(act=act)
     check = commands.add_parser(
-        "verify", help="verify a receipt offline", description="Verify a receipt offline, step by step."
+        "verify",
+        help="verify a receipt, and say step by step what holds",
+        description="Verify a receipt, offline when it is a file, and say step by step what holds and what does not.",
     )
-    check.add_argument("receipt", type=Path, help="receipt.json, as downloaded")
-    check.add_argument("--policy", type=Path, help="policy.json: the log keys you trust (GET /v1/audit/policy)")
-    check.add_argument("--quiet", action="store_true", help="print the verdict only")
+    command.add_arguments(check)
     check.set_defaults(act=_verify)
     return parser
 
@@ -204,24 +204,7 @@ def _openapi(_: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    try:
-        data = options.receipt.read_bytes()
-        policy = options.policy.read_bytes() if options.policy else None
-    except OSError as error:
-        print(f"aibox: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    verdict = verify(data, policy)
-    if not options.quiet:
-        _print_steps(verdict)
-    print("Verified." if verdict.ok else "NOT verified.")
-    return 0 if verdict.ok else 1
-
-
-def _print_steps(verdict: Verdict) -> None:
-    width = max((len(step.name) for step in verdict.steps), default=0)
-    for step in verdict.steps:
-        print(f"  {'✓' if step.ok else '✗'} {step.name.ljust(width)}  {step.detail}")
-    print()
+    return command.run(options, server=load().settings.base_url)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from aibox.app import System, build, create_app
+from aibox.audit import Settings as AuditSettings
 from aibox.core.connections import Settings as DatabaseSettings
 from aibox.core.connections import Urls
 from aibox.core.http import Settings as HttpSettings
@@ -96,6 +97,7 @@ async def served(urls: Urls, folder: Path, stub: Stub | None = None, **changes: 
             http=HttpSettings(internal_hosts=(authority,)),
             router=QUICK,
             limits=UNLIMITED,
+            audit=AuditSettings(reserve_mb=0),  # a ballast for each of hundreds of Systems would fill the memory
         )
         system = build(msgspec.structs.replace(settings, **changes))
         async with system.run():

@@ -20,7 +20,39 @@ class Settings(Struct, frozen=True, kw_only=True):
     origin: Annotated[str, Meta(description="The host part of log origins; empty takes the host of the public URL")] = (
         ""
     )
-    grace_seconds: Annotated[int, Meta(description="Grace after a turn's lease before it is sealed abandoned")] = 30
+    lease_seconds: Annotated[
+        int, Meta(description="A turn whose process has not renewed it for so long was left by a crash", ge=3, le=3600)
+    ] = 60
+    grace_seconds: Annotated[
+        int, Meta(description="Grace after a turn's lease before it is sealed abandoned", ge=0)
+    ] = 30
+    witnesses: Annotated[
+        tuple[str, ...],
+        Meta(description="Witnesses who cosign the heads, each `URL VKEY VKEY` as aibox-witness prints its keys"),
+    ] = ()
+    witness_quorum: Annotated[
+        int, Meta(description="How many witnesses must have cosigned until a receipt is `witnessed`", ge=1)
+    ] = 1
+    witness_seconds: Annotated[
+        int, Meta(description="How often the witnesses are asked for the newest heads", ge=1, le=86_400)
+    ] = 10
+    timestamp_url: Annotated[str, Meta(description="An RFC 3161 authority that stamps heads; empty: none")] = ""
+    timestamp_roots: Annotated[
+        str, Meta(description="A PEM file with the certificates that the authority's must lead to")
+    ] = ""
+    timestamp_seconds: Annotated[
+        int, Meta(description="How long the last stamp of a log is new enough", ge=1, le=31_536_000)
+    ] = 3600
+    keep_content_days: Annotated[
+        int, Meta(description="Days that prompts, answers, arguments and results are kept; 0 is for ever", ge=0)
+    ] = 0
+    keep_detail_days: Annotated[
+        int, Meta(description="Days that addresses, user agents and other details are kept; 0 is for ever", ge=0)
+    ] = 0
+    reserve_mb: Annotated[
+        int,
+        Meta(description="No turn begins with less free on the data folder's disk; 0 asks nothing", ge=0, le=100_000),
+    ] = 256
 
 
 class NotSealed(Conflict):
@@ -28,6 +60,13 @@ class NotSealed(Conflict):
 
     code = "not_sealed"
     sentence = "The turn is not sealed yet; ask again in a moment."
+
+
+class KeyRetired(Conflict):
+    """A COSE receipt is signed when it is asked for, and the key of its head is not in the ring any more."""
+
+    code = "key_retired"
+    sentence = "The key that signed this turn's head is retired; take the receipt as JSON, which carries its signature."
 
 
 class NotYours(Forbidden):
@@ -70,8 +109,64 @@ class LogExported(Event, frozen=True, kw_only=True):
     filters: dict[str, str]
 
 
+class ErasureOrdered(Event, frozen=True, kw_only=True):
+    """What a person said is to be erased, everywhere or in one conversation. Every module removes what is its own.
+
+    `ordered` is the turn that first ordered it; after a restore another turn repeats the order.
+    """
+
+    type: ClassVar[str] = "audit.erasure_ordered"
+    subject: str
+    person: str
+    conversation: str | None
+    ordered: str
+
+
+class RetentionDue(Event, frozen=True, kw_only=True):
+    """Contents of the class `kept_as` that were sealed before the month `before` are kept no longer."""
+
+    type: ClassVar[str] = "audit.retention_due"
+    kept_as: str
+    before: str
+    ordered: str
+
+
+class ErasureDone(Event, frozen=True, kw_only=True):
+    """The keys of an erasure are destroyed, and with them so many contents of turns."""
+
+    type: ClassVar[str] = "audit.erased"
+    ordered: str
+    keys: int
+    contents: int
+
+
+class KeysRotated(Event, frozen=True, kw_only=True):
+    """A key ring was changed at the console: a key `added`, old ones `dropped`, or all data keys `rewrapped`."""
+
+    type: ClassVar[str] = "audit.keys_rotated"
+    ring: str
+    key: str
+    act: Literal["added", "dropped", "rewrapped"]
+
+
+class LogAbandoned(Event, frozen=True, kw_only=True):
+    """A log that lost its newest entries is given up; its turns are sealed again in a new log."""
+
+    type: ClassVar[str] = "audit.log_abandoned"
+    log: str
+    reason: str
+
+
+class Erased(Struct, frozen=True, kw_only=True):
+    """An erasure that was carried out; `contents` counts what was said in turns."""
+
+    turn_id: UUID
+    contents: int
+
+
 class Receipt(Struct, frozen=True, kw_only=True):
-    """The summary of a turn's receipt. `state`: open → sealed (under a signed checkpoint) → anchored (head copied out).
+    """The summary of a turn's receipt. `state`: open → sealed (under a signed checkpoint) → anchored (head copied out)
+    → witnessed (a head over it is cosigned by enough witnesses).
 
     `idx` is the leaf's index in the tenant's log, `root` the hex root of the turn's event tree, `sealed_at`
     RFC 3339.
@@ -94,10 +189,15 @@ class PinnedLog(Struct, frozen=True, kw_only=True):
     vkeys: tuple[str, str]
 
 
-class AuditPolicy(Struct, frozen=True, kw_only=True):
-    """The keys that a verifier trusts. A log stands twice after a change of keys."""
+class AuditPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The keys that a verifier trusts. A log stands twice after a change of keys.
+
+    With `witnesses`, the verifier keys of those who cosign, a head must carry the cosignatures of `quorum` of them.
+    """
 
     logs: tuple[PinnedLog, ...]
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 0
 
 
 class Consistency(Struct, frozen=True, kw_only=True):
@@ -107,6 +207,13 @@ class Consistency(Struct, frozen=True, kw_only=True):
     old: int = field(name="from")
     new: int = field(name="to")
     path: tuple[str, ...]
+
+
+class Stamped(Struct, frozen=True, kw_only=True):
+    """A head that an RFC 3161 authority stamped: its size, and when (RFC 3339)."""
+
+    size: int
+    at: str
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -186,10 +293,11 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """What a check of the stored logs found; `checked` counts entries."""
+    """What a check of the stored logs found: of `total` entries to look at, `checked` are sound so far."""
 
     ok: bool
     checked: int
+    total: int
     first_bad: Fault | None = None
 
 
@@ -239,6 +347,22 @@ class AuditTrail(Protocol):
         """Compute the tenant's logs again from their rows; with `limit`, only that many of the newest entries."""
         ...
 
+    def verify_by_page(self, turn: Turn, *, limit: int | None = None) -> AsyncIterator[Verification]:
+        """The same, with how far it came after each page of entries; the last one says what was found."""
+        ...
+
+
+@runtime_checkable
+class Erasures(Protocol):
+    """Erases contents for good; their commitments stay in the log, with a tombstone."""
+
+    async def erase(self, turn: Turn, *, user_id: UUID | None = None, conversation: UUID | None = None) -> Erased:
+        """Erase what a person said, everywhere or in one conversation; on return it is gone.
+
+        One's own needs no permission, another's `admin.manage_users`. Raises NotFound for an unknown person.
+        """
+        ...
+
 
 @runtime_checkable
 class Receipts(Protocol):
@@ -246,8 +370,10 @@ class Receipts(Protocol):
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt: ...
 
-    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False) -> bytes:
+    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None) -> bytes:
         """`receipt.json`, exact bytes (docs/receipts.md). Raises `NotSealed` while open.
+
+        With `pin`, the size of a head seen before, it proves that its own head continues that one.
 
         With `opened` it shows what the turn's artifacts hold, as far as they were not erased, and raises `NotYours` for
         anyone but the turn's owner.
@@ -256,6 +382,10 @@ class Receipts(Protocol):
 
     async def tlog_proof(self, turn: Turn, turn_id: UUID) -> str:
         """The envelope's place in the log as a C2SP tlog-proof; its extra data is the envelope."""
+        ...
+
+    async def cose_receipt(self, turn: Turn, turn_id: UUID) -> bytes:
+        """The envelope's place in the log as a COSE receipt (RFC 9942). Raises `KeyRetired`."""
         ...
 
     async def wait_sealed(self, turn: Turn, turn_id: UUID, *, timeout: float) -> Receipt:
@@ -268,6 +398,18 @@ class Receipts(Protocol):
 
     async def checkpoint(self, turn: Turn, log_id: str) -> str:
         """The newest signed head of a log of the tenant, as a C2SP checkpoint."""
+        ...
+
+    async def tile(self, turn: Turn, log_id: str, path: str) -> bytes:
+        """A tile of hashes or bundle of entries of a log of the tenant, by its C2SP path; NotFound if there is none."""
+        ...
+
+    async def stamps(self, turn: Turn, log_id: str) -> Sequence[Stamped]:
+        """The stamped heads of a log of the tenant, the newest first, at most 1,000."""
+        ...
+
+    async def stamp(self, turn: Turn, log_id: str, size: int) -> bytes:
+        """The authority's answer for the head of this size, as it came."""
         ...
 
     async def consistency(self, turn: Turn, log_id: str, *, old: int, new: int | None = None) -> Consistency:

@@ -7,7 +7,7 @@ the events it seals; at the end the root, against the signed head, and the head,
 import asyncio
 import json
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,11 +25,15 @@ from aibox.audit.logs import Log
 from aibox.audit.merkle import Coordinate, Frontier
 from aibox.audit.nodes import stored_nodes
 from aibox.audit.notes import Checkpoint, NoteError, VerifierKey
-from aibox.audit.verifier.form import ENVELOPE, EVENT, KEY, Refused, parse
+from aibox.audit.verifier.form import ENVELOPE, EVENT, KEY, TOMBSTONE, Refused, parse
 from aibox.core.db import Database
 from aibox.core.turn import Turn
 
 PAGE = 500
+
+SHARD = "@:aibox.shard/1 idx:count last?:origin log:origin next?:origin prev:hash root?:hash size?:positive"
+OF_THE_LOG = (KEY, TOMBSTONE, SHARD)
+"""The entries that seal no turn."""
 
 Row = Mapping[Any, Any]
 
@@ -58,25 +62,43 @@ class Key(Struct, frozen=True):
 
 async def check(db: Database, copies: HeadCopies, turn: Turn, *, newest: int | None = None) -> Verification:
     """Check all entries of the turn's tenant, the newest log first; with `newest`, only so many of the last ones."""
+    return [page async for page in check_by_page(db, copies, turn, newest=newest)][-1]
+
+
+async def check_by_page(
+    db: Database, copies: HeadCopies, turn: Turn, *, newest: int | None = None
+) -> AsyncGenerator[Verification]:
+    """The same, with how far it came after each page of entries; the last one says what was found."""
     async with db.read(turn) as session:
         heads = [Log(**row) for row in (await session.execute(LOGS)).mappings()]
-    checked = 0
-    for head in heads:
-        count = head.size if newest is None else min(head.size, newest - checked)
-        if count == 0:
-            continue
+    counts = list(_counts(heads, newest))
+    total, checked = sum(count for _, count in counts), 0
+    for head, count in counts:
         walk = Walk(db, turn, head, begin=head.size - count)
         try:
-            await walk.to_the_end()
+            async for seen in walk.to_the_end():
+                yield Verification(ok=True, checked=checked + seen, total=total)
             await copies.compare(head)
         except (FaultFound, HeadRefused) as fault:
-            seen = walk.next - (head.size - count)
-            turn_id, seq = (fault.turn_id, fault.seq) if isinstance(fault, FaultFound) else (None, None)
-            index = head.size if isinstance(fault, (HeadFault, HeadRefused)) else walk.next
-            first = Fault(log=head.origin, idx=index, reason=str(fault), turn_id=turn_id, seq=seq)
-            return Verification(ok=False, checked=checked + seen, first_bad=first)
+            yield Verification(ok=False, checked=checked + walk.seen, total=total, first_bad=_fault(head, walk, fault))
+            return
         checked += count
-    return Verification(ok=True, checked=checked)
+    yield Verification(ok=True, checked=checked, total=total)
+
+
+def _counts(heads: Sequence[Log], newest: int | None) -> Iterator[tuple[Log, int]]:
+    """Each log with the number of its newest entries to look at, where there are any."""
+    left = sum(head.size for head in heads) if newest is None else newest
+    for head in heads:
+        if count := min(head.size, left):
+            yield head, count
+            left -= count
+
+
+def _fault(head: Log, walk: "Walk", fault: FaultFound | HeadRefused) -> Fault:
+    turn_id, seq = (fault.turn_id, fault.seq) if isinstance(fault, FaultFound) else (None, None)
+    index = head.size if isinstance(fault, (HeadFault, HeadRefused)) else walk.next
+    return Fault(log=head.origin, idx=index, reason=str(fault), turn_id=turn_id, seq=seq)
 
 
 class Walk:
@@ -92,14 +114,20 @@ class Walk:
         self._frontier = Frontier()
         self.next = begin
 
-    async def to_the_end(self) -> None:
-        """Raises `FaultFound`; then `next` is the entry at fault."""
+    @property
+    def seen(self) -> int:
+        """Entries that were found sound."""
+        return self.next - self._begin
+
+    async def to_the_end(self) -> AsyncGenerator[int]:
+        """How many entries were sound, after each page. Raises `FaultFound`; then `next` is the entry at fault."""
         async with self._db.read(self._turn) as session:
             signed = await self._signed_head(session)
             await self._start(session, signed)
         while self.next < self._head.size:
             async with self._db.read(self._turn) as session:
                 await self._page(session, signed)
+            yield self.seen
         if self._frontier.root() != signed.root:
             raise FaultFound("the entries do not hash to the root of the signed head")
         if self._link != self._head.link:
@@ -175,7 +203,7 @@ class Walk:
         """Form, place and chain of an entry; its leaf hash."""
         data, is_turn = row["data"], row["turn"] is not None
         try:
-            entry = parse(data, ENVELOPE if is_turn else KEY, "the entry")
+            entry = parse(data, ENVELOPE if is_turn else _shape(data), "the entry")
         except Refused as why:
             raise FaultFound(str(why), turn_id=row["turn"]) from None
         if (entry["log"], entry["idx"]) != (self._head.origin, self.next):
@@ -184,7 +212,9 @@ class Walk:
             raise FaultFound("the chain does not lead to the entry", turn_id=row["turn"])
         leaf = verifier.leaf_hash(data)
         self._link = receipts.chain_next(self._head.origin, self.next, bytes.fromhex(entry["prev"]), leaf)
-        if not is_turn:
+        if "next" in entry and self.next != self._head.size - 1:
+            raise FaultFound("an entry follows the one that closed the log")
+        if entry["@"] == "aibox.key/1":
             self._keys[self.next] = _key(data)
         return leaf
 
@@ -223,6 +253,11 @@ def _check_event(row: Row, turn_id: UUID, place: int) -> None:
     stated = (event["turn"], event["seq"], event["type"], event["src"])
     if stated != (str(turn_id), place, row["type"], row["source"]):
         raise FaultFound("the event is not what its row says", turn_id=turn_id, seq=place)
+
+
+def _shape(data: bytes) -> str:
+    """What an entry that seals no turn must look like, by the type it begins with."""
+    return next((shape for shape in OF_THE_LOG if data.startswith(f'{{"@":"{shape[2:].split()[0]}"'.encode())), KEY)
 
 
 def _key(data: bytes) -> Key:

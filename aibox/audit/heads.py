@@ -5,13 +5,16 @@ the database does not know, or contradicts, means that rows were cut off or an o
 more is signed for that log until a person has looked (audit.md, F7 and F8).
 """
 
+import contextlib
 import time
+from uuid import UUID
 
 import structlog
 
 from aibox.audit import logs, merkle, notes
 from aibox.audit.logs import Connection, Log
 from aibox.audit.notes import Checkpoint, NoteError, VerifierKey
+from aibox.core import failpoints
 from aibox.core.connections import Connections
 from aibox.stores import ObjectChanged, ObjectMissing, Objects
 
@@ -33,12 +36,26 @@ class HeadCopies:
         self._checked: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         """Logs that are not signed any more, with the reason; `aibox doctor` shows them."""
+        self._refused_tenants: dict[str, str] = {}
+
+    def why_not(self, tenant: UUID) -> str | None:
+        """Why the tenant's log is not signed any more, as a sentence; None when it is."""
+        reason = self._refused_tenants.get(str(tenant))
+        return reason and f"The log is not signed any more: {reason}."
+
+    async def look(self) -> None:
+        """Compare every log with its copy; what does not agree is refused from then on."""
+        for head in await logs.all_of(self._connections.system):
+            if head.origin not in self.refused:
+                with contextlib.suppress(HeadRefused):  # told and remembered where it was found
+                    await self.compare(head)
+                    self._checked[head.origin] = time.monotonic()
 
     async def require_new(self, tenant: str, year: int) -> None:
         """Before a tenant's first log of a year: there must be no copy of one."""
         prefix = f"audit/{tenant}/{year}/"
         async for key in self._objects.keys(prefix):
-            raise self.refusal(prefix, f"there is a copy at {key}, but the database has no such log")
+            raise self.refusal(prefix, tenant, f"there is a copy at {key}, but the database has no such log")
 
     async def require_agreement(self, head: Log) -> None:
         """Raise `HeadRefused` when the copy has a head the database lost or contradicts. Asks once a minute a log."""
@@ -64,21 +81,26 @@ class HeadCopies:
             head.anchored,
         )
         for row in rows:
-            await self._write_once(f"{_folder(head)}/heads/{row['size']:016d}", row["note"].encode())
+            failpoints.reach("heads.copy")
+            await self._write_once(head, row["size"], row["note"].encode())
         if rows:
+            failpoints.reach("heads.copied")
             await self._move_on(head, rows[-1]["note"])
+            failpoints.reach("heads.moved")
             await pool.execute(
                 "UPDATE audit.log SET anchored = greatest(anchored, $2) WHERE origin = $1",
                 head.origin,
                 rows[-1]["size"],
             )
 
-    async def _write_once(self, key: str, note: bytes) -> None:
+    async def _write_once(self, head: Log, size: int, note: bytes) -> None:
+        key = f"{_folder(head)}/heads/{size:016d}"
         try:
             await self._objects.put(key, note, if_absent=True)
         except ObjectChanged:
             if (await self._objects.get(key)).data != note:
-                raise self.refusal(key, "another head of this size was signed before") from None
+                reason = f"another head of this size, {size} entries, was signed before"
+                raise self.refusal(head.origin, str(head.tenant), reason) from None
 
     async def _move_on(self, head: Log, note: str) -> None:
         """Replace the newest copy by compare-and-swap, if it is an earlier head of the same tree."""
@@ -91,9 +113,9 @@ class HeadCopies:
                     await self._objects.put(key, note.encode(), if_absent=True)
                     return
                 checkpoint, etag = newest
-                if checkpoint.size >= size:  # another replica was faster
-                    return
                 await self._compare(self._connections.system, head, checkpoint)
+                if checkpoint.size >= size:  # another replica of this database was faster
+                    return
                 await self._objects.put(key, note.encode(), if_match=etag)
             except ObjectChanged:
                 continue
@@ -113,21 +135,25 @@ class HeadCopies:
                 return notes.verify_checkpoint(stored.data.decode("utf-8", "replace"), keys), stored.etag
             except NoteError:
                 continue
-        raise self.refusal(head.origin, "the copy's newest head is not signed by a key of this log")
+        raise self.refusal(head.origin, str(head.tenant), "the copy's newest head is not signed by a key of this log")
 
     async def _compare(self, connection: Connection, head: Log, copy: Checkpoint) -> None:
         """The copied head must be one that the stored tree has had."""
         size = await connection.fetchrow("SELECT size FROM audit.log WHERE origin = $1", head.origin)
         if size is None or size["size"] < copy.size:
-            raise self.refusal(head.origin, f"the copy has a head of {copy.size} entries, the database fewer")
+            raise self.refusal(
+                head.origin, str(head.tenant), f"the copy has a head of {copy.size} entries, the database fewer"
+            )
         span = merkle.root_span(copy.size)
         stored = await logs.nodes(connection, head.origin, [span])
         if len(stored) < len(span) or merkle.fold([stored[place] for place in span]) != copy.root:
-            raise self.refusal(head.origin, f"the copy's head of {copy.size} entries is not the database's")
+            raise self.refusal(
+                head.origin, str(head.tenant), f"the copy's head of {copy.size} entries is not the database's"
+            )
 
-    def refusal(self, origin: str, reason: str) -> HeadRefused:
+    def refusal(self, origin: str, tenant: str, reason: str) -> HeadRefused:
         """What to raise for a log that must not be signed; it is told once and remembered."""
-        self.refused[origin] = reason
+        self.refused[origin] = self._refused_tenants[tenant] = reason
         log.error("audit.head_refused", log=origin, reason=reason)
         return HeadRefused(reason)
 

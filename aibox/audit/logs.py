@@ -39,19 +39,34 @@ class Connection(Protocol):
     async def execute(self, query: str, *arguments: object) -> str: ...
 
 
-def this_year() -> int:
-    return datetime.now(UTC).year
+def this_year(now_ns: int | None = None) -> int:
+    """The year of a clock's nanoseconds since 1970, of the time when there are none."""
+    return (datetime.now(UTC) if now_ns is None else datetime.fromtimestamp(now_ns // 10**9, UTC)).year
 
 
 async def find(connection: Connection, tenant: UUID, year: int, *, lock: bool = False) -> Log | None:
-    """The tenant's log of `year`; with `lock`, nobody else appends to it until the transaction ends."""
+    """The tenant's log of `year`, or of a later one when the clock went back: a closed log gets no more entries.
+
+    With `lock`, nobody else appends to it until the transaction ends.
+    """
     row = await connection.fetchrow(FIND_AND_LOCK if lock else FIND, tenant, year)
+    return None if row is None else Log(**row)
+
+
+async def last_open(connection: Connection, tenant: UUID, year: int) -> Log | None:
+    """The tenant's log of an earlier year that has entries and is not closed yet, locked."""
+    row = await connection.fetchrow(LAST_OPEN, tenant, year)
     return None if row is None else Log(**row)
 
 
 async def unanchored(connection: Connection) -> list[Log]:
     """Logs with a head that is not yet in the external copy."""
     return [Log(**row) for row in await connection.fetch(UNANCHORED)]
+
+
+async def all_of(connection: Connection) -> list[Log]:
+    """Every log that has a signed head."""
+    return [Log(**row) for row in await connection.fetch(f"{SELECT_LOGS} WHERE checkpoint IS NOT NULL")]
 
 
 async def begin(connection: Connection, tenant: UUID, year: int, *, host: str) -> None:
@@ -82,7 +97,11 @@ def columns(spans: Iterable[Span]) -> tuple[Sequence[int], Sequence[int]]:
 
 
 SELECT_LOGS = "SELECT origin, tenant, id, year, size, link, checkpoint, anchored FROM audit.log"
-FIND = f"{SELECT_LOGS} WHERE tenant = $1 AND year = $2"
+FIND = f"{SELECT_LOGS} WHERE tenant = $1 AND year >= $2 ORDER BY year DESC LIMIT 1"
+LAST_OPEN = f"""
+{SELECT_LOGS} WHERE tenant = $1 AND year < $2 AND size > 0 AND NOT closed ORDER BY year DESC LIMIT 1 FOR UPDATE
+"""
+CLOSE = "UPDATE audit.log SET closed = true WHERE origin = $1"
 FIND_AND_LOCK = f"{FIND} FOR UPDATE"
 UNANCHORED = f"{SELECT_LOGS} WHERE anchored < size"
 NODES = """

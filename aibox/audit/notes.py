@@ -1,8 +1,8 @@
-"""Signed tree heads: C2SP checkpoints, each signed by the log with Ed25519 and with ML-DSA-44.
+"""Signed tree heads: C2SP checkpoints, each signed by the log with Ed25519 and with ML-DSA-44, and by witnesses.
 
-Formats: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature. Ed25519 (type 0x01)
-signs the note's text; ML-DSA-44 (type 0x06) signs the `cosigned_message`, which names the signer and the
-time of signing.
+Formats: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature. A log's Ed25519 (type 0x01)
+signs the note's text, a witness's (type 0x04) a line with the time before it; ML-DSA-44 (type 0x06), a log's or a
+witness's, signs the `cosigned_message`, which names the signer and the time of signing.
 """
 
 import base64
@@ -18,6 +18,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
+MAX_SECONDS = 253_402_300_799
+"""The last second of the year 9999, as the verifiers know it."""
+
 _NAME = re.compile(r"[!-*,-~]{1,255}")  # printable ASCII, without space and plus
 
 
@@ -29,11 +32,14 @@ class Algorithm(IntEnum):
     """C2SP's signature type byte."""
 
     ED25519 = 0x01
+    ED25519_COSIGNATURE = 0x04
     ML_DSA_44 = 0x06
 
 
-_KEY_SIZE = {Algorithm.ED25519: 32, Algorithm.ML_DSA_44: 1312}
-_SIGNATURE_SIZE = {Algorithm.ED25519: 64, Algorithm.ML_DSA_44: 8 + 2420}
+WITNESS_ALGORITHMS = (Algorithm.ED25519_COSIGNATURE, Algorithm.ML_DSA_44)
+
+_KEY_SIZE = {Algorithm.ED25519: 32, Algorithm.ED25519_COSIGNATURE: 32, Algorithm.ML_DSA_44: 1312}
+_SIGNATURE_SIZE = {Algorithm.ED25519: 64, Algorithm.ED25519_COSIGNATURE: 8 + 64, Algorithm.ML_DSA_44: 8 + 2420}
 
 
 class VerifierKey(msgspec.Struct, frozen=True):
@@ -103,6 +109,43 @@ class Signer(msgspec.Struct, frozen=True):
         )
 
 
+class Cosigner(msgspec.Struct, frozen=True):
+    """The two private keys of a witness."""
+
+    name: str
+    ed25519: Ed25519PrivateKey
+    ml_dsa_44: MLDSA44PrivateKey
+
+    @classmethod
+    def derive(cls, name: str, ed25519_seed: bytes, ml_dsa_44_seed: bytes) -> Self:
+        """The witness whose keys have these 32-byte seeds."""
+        if not _NAME.fullmatch(name):
+            raise NoteError("a witness's name is printable ASCII without space or plus, at most 255 long")
+        return cls(
+            name,
+            Ed25519PrivateKey.from_private_bytes(ed25519_seed),
+            MLDSA44PrivateKey.from_seed_bytes(ml_dsa_44_seed),
+        )
+
+    @property
+    def keys(self) -> tuple[VerifierKey, VerifierKey]:
+        """The verifier keys, Ed25519 first."""
+        return (
+            VerifierKey(self.name, Algorithm.ED25519_COSIGNATURE, self.ed25519.public_key().public_bytes_raw()),
+            VerifierKey(self.name, Algorithm.ML_DSA_44, self.ml_dsa_44.public_key().public_bytes_raw()),
+        )
+
+    def cosign(self, checkpoint: "Checkpoint", *, at_seconds: int) -> str:
+        """Both signature lines. The caller has made sure that the head continues what it cosigned before."""
+        first, second = self.keys
+        stamp = at_seconds.to_bytes(8)
+        cosigned = cosigned_message(self.name, at_seconds, checkpoint.origin, checkpoint.size, checkpoint.root)
+        return (
+            f"{_signature_line(first, stamp + self.ed25519.sign(timed_text(at_seconds, checkpoint.body)))}"
+            f"{_signature_line(second, stamp + self.ml_dsa_44.sign(cosigned))}"
+        )
+
+
 class Signature(msgspec.Struct, frozen=True):
     """One signature line: the key's name and id, and the bytes that follow the id."""
 
@@ -136,6 +179,11 @@ def cosigned_message(cosigner: str, at_seconds: int, origin: str, size: int, roo
     return b"subtree/v1\n\x00" + names[0] + at_seconds.to_bytes(8) + names[1] + bytes(8) + size.to_bytes(8) + root
 
 
+def timed_text(at_seconds: int, body: str) -> bytes:
+    """What a witness's Ed25519 key signs for a checkpoint (tlog-cosignature)."""
+    return f"cosignature/v1\ntime {at_seconds}\n{body}".encode()
+
+
 def parse_checkpoint(note: str) -> Checkpoint:
     """Read a signed note of exactly origin, size, root and signature lines; raises NoteError."""
     body, separator, tail = note.rpartition("\n\n")
@@ -167,6 +215,29 @@ def verify_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
     return checkpoint
 
 
+def is_signed_by(checkpoint: Checkpoint, keys: Sequence[VerifierKey]) -> bool:
+    """Whether every one of `keys` has signed the checkpoint. Lines by others say nothing, as C2SP has it."""
+    for key in keys:
+        lines = [line for line in checkpoint.signatures if (line.name, line.key_id) == (key.name, key.id)]
+        if len(lines) != 1:
+            return False
+        try:
+            _verify(checkpoint, key, lines[0].data)
+        except NoteError:
+            return False
+    return bool(keys)
+
+
+def verify_cosignature(checkpoint: Checkpoint, key: VerifierKey, line: str) -> None:
+    """Raise NoteError unless `line` is this witness key's signature of the checkpoint, made at a stated time."""
+    signature = _parse_signature(line.removesuffix("\n"))
+    if (signature.name, signature.key_id) != (key.name, key.id) or key.algorithm not in WITNESS_ALGORITHMS:
+        raise NoteError("a cosignature by another key")
+    _verify(checkpoint, key, signature.data)
+    if not 0 < int.from_bytes(signature.data[:8]) <= MAX_SECONDS:
+        raise NoteError("a cosignature without a time")
+
+
 def signed_at(checkpoint: Checkpoint) -> int:
     """Seconds since 1970 that the ML-DSA-44 signature of a verified checkpoint of ours states."""
     return int.from_bytes(checkpoint.signatures[1].data[:8])
@@ -179,6 +250,9 @@ def _verify(checkpoint: Checkpoint, key: VerifierKey, signature: bytes) -> None:
         match key.algorithm:
             case Algorithm.ED25519:
                 Ed25519PublicKey.from_public_bytes(key.public).verify(signature, checkpoint.body.encode())
+            case Algorithm.ED25519_COSIGNATURE:
+                message = timed_text(int.from_bytes(signature[:8]), checkpoint.body)
+                Ed25519PublicKey.from_public_bytes(key.public).verify(signature[8:], message)
             case Algorithm.ML_DSA_44:
                 message = cosigned_message(
                     key.name,

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.events import TurnSealed, record
@@ -23,13 +24,14 @@ BATCH = 100
 class Reaper:
     """Any number of replicas may run one: a turn is taken with SKIP LOCKED."""
 
-    def __init__(self, connections: Connections, *, grace_seconds: float) -> None:
+    def __init__(self, connections: Connections, *, grace_seconds: float, every_seconds: float = EVERY_SECONDS) -> None:
         self._connections = connections
         self._grace = grace_seconds
+        self._every = every_seconds
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
-        """Look every ten seconds until the block ends."""
+        """Look every so many seconds until the block ends."""
         task = tasks.create_task(self._work(), name="audit.reap")
         try:
             yield
@@ -49,6 +51,7 @@ class Reaper:
             async with self._connections.system.acquire() as connection, connection.transaction():
                 if await connection.fetchrow(TAKE, tenant, turn_id, self._grace) is None:
                     return False
+                failpoints.reach("reaper.end")
                 number = await connection.fetchval(NEXT, tenant, turn_id)
                 turn = msgspec.structs.replace(system_turn(tenant), id=turn_id)
                 sealed = record(turn, TurnSealed(outcome="abandoned"), seq=number)
@@ -56,6 +59,7 @@ class Reaper:
                 await connection.execute(END, tenant, turn_id)
         except asyncpg.UniqueViolationError:
             return False  # its process lives and has just logged an event under that number
+        failpoints.reach("reaper.ended")
         log.warning("audit.abandoned", tenant=str(tenant), turn=str(turn_id))
         return True
 
@@ -65,7 +69,10 @@ class Reaper:
                 await self.reap()
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 log.warning("audit.reap_failed", error=type(error).__name__)
-            await asyncio.sleep(EVERY_SECONDS)
+            except Exception:
+                # The turns that other crashes leave rely on the next look, whatever was wrong with this one.
+                log.exception("audit.reap_broke")
+            await asyncio.sleep(self._every)
 
 
 EXPIRED = """

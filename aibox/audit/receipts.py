@@ -13,9 +13,11 @@ from uuid import UUID
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from aibox.audit import merkle
 from aibox.core.events import canonical, leaf_hash
 
 Outcome = Literal["sealed", "failed", "abandoned", "denied"]
+Reason = Literal["request", "retention"]
 
 SPAN = 512
 """Entries after its leaf that a key may sign."""
@@ -48,6 +50,37 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof that a tombstone erased artifacts of a turn.
+
+    `entry` is the tombstone, `inclusion` its path in the tree of `checkpoint`, which `vkeys` signed; `arts` are the
+    places of its artifacts among all that it erased.
+    """
+
+    entry: bytes
+    inclusion: Sequence[bytes]
+    checkpoint: str
+    vkeys: Sequence[str]
+    arts: Sequence["ErasedArtifact"]
+
+
+class ErasedArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """Commitment number `art` of event `event` is leaf `place` of a tombstone's tree, by `path`."""
+
+    event: int
+    art: int
+    place: int
+    path: Sequence[bytes]
+
+
+class OlderHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A head seen before, and the path that leads from its tree to the receipt's."""
+
+    size: int
+    root: bytes
+    path: Sequence[bytes]
+
+
 def key_id(public: bytes) -> str:
     """The id of an envelope key: the first 16 hex digits of SHA-256 of the raw public key."""
     return hashlib.sha256(public).hexdigest()[:16]
@@ -76,6 +109,59 @@ def key_leaf(*, origin: str, index: int, prev: bytes, public: bytes, span: int =
             "prev": prev.hex(),
             "pub": _text(public),
             "span": span,
+        }
+    )
+
+
+def tombstone(
+    commitments: Collection[bytes],
+    *,
+    origin: str,
+    index: int,
+    prev: bytes,
+    tenant: UUID,
+    turn: UUID,
+    reason: Reason,
+    erased_us: int,
+) -> bytes:
+    """The entry that erases the artifacts with these commitments; `turn` is the one that ordered it."""
+    return canonical(
+        {
+            "@": "aibox.tombstone/1",
+            "count": len(set(commitments)),
+            "erased_us": erased_us,
+            "idx": index,
+            "log": origin,
+            "prev": prev.hex(),
+            "reason": reason,
+            "root": merkle.root(erased_leaves(commitments)).hex(),
+            "tenant": str(tenant),
+            "turn": str(turn),
+        }
+    )
+
+
+def erased_leaves(commitments: Collection[bytes]) -> list[bytes]:
+    """The leaf hashes of a tombstone's tree: its commitments in order of their bytes, each once."""
+    return [leaf_hash(commitment) for commitment in sorted(set(commitments))]
+
+
+def closing_leaf(*, origin: str, index: int, prev: bytes, successor: str) -> bytes:
+    """The last entry of a log: it goes on in the log `successor`."""
+    return canonical({"@": "aibox.shard/1", "idx": index, "log": origin, "next": successor, "prev": prev.hex()})
+
+
+def opening_leaf(*, origin: str, index: int, prev: bytes, last: str, size: int, root: bytes) -> bytes:
+    """The entry by which a log goes on from the closed log `last`, of `size` entries under `root`."""
+    return canonical(
+        {
+            "@": "aibox.shard/1",
+            "idx": index,
+            "last": last,
+            "log": origin,
+            "prev": prev.hex(),
+            "root": root.hex(),
+            "size": size,
         }
     )
 
@@ -126,11 +212,15 @@ def bundle(
     vkeys: Sequence[str],
     openings: Collection[Opening] = (),
     withheld: Collection[int] = (),
+    witnesses: Sequence[str] = (),
+    older: OlderHead | None = None,
+    erasures: Sequence[Erasure] = (),
 ) -> bytes:
     """receipt.json: `events` in order, those whose number is in `withheld` by their leaf hash only.
 
-    `chain` holds the leaf hashes between key leaf and envelope. ValueError for an opening of a withheld
-    event.
+    `chain` holds the leaf hashes between key leaf and envelope, `witnesses` the verifier keys of the cosignatures in
+    `checkpoint`. What is absent (no witness, no older head, no erasure) has no field. ValueError for an opening of a
+    withheld event.
     """
     hidden = [opening.event for opening in openings if opening.event in withheld]
     if hidden:
@@ -159,8 +249,29 @@ def bundle(
             ],
             "signature": _text(signature),
             "vkeys": list(vkeys),
+            **({"witnesses": list(witnesses)} if witnesses else {}),
+            **({"consistency": _consistency(older)} if older else {}),
+            **({"erased": [_erased(erasure) for erasure in erasures]} if erasures else {}),
         }
     )
+
+
+def _consistency(older: OlderHead) -> dict[str, object]:
+    return {"from": older.size, "path": [step.hex() for step in older.path], "root": older.root.hex()}
+
+
+def _erased(erasure: Erasure) -> dict[str, object]:
+    arts = sorted(erasure.arts, key=lambda one: (one.event, one.art))
+    return {
+        "arts": [
+            {"art": one.art, "event": one.event, "path": [step.hex() for step in one.path], "place": one.place}
+            for one in arts
+        ],
+        "checkpoint": erasure.checkpoint,
+        "inclusion": [step.hex() for step in erasure.inclusion],
+        "leaf": erasure.entry.decode(),
+        "vkeys": list(erasure.vkeys),
+    }
 
 
 def tlog_proof(*, envelope: bytes, index: int, inclusion: Sequence[bytes], checkpoint: str) -> str:

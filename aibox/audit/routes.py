@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import msgspec
 from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -13,15 +14,20 @@ from aibox.audit import (
     AuditPolicy,
     AuditTrail,
     Consistency,
+    Erased,
+    Erasures,
     Filter,
     Format,
     Receipt,
     Receipts,
     Replay,
     Verification,
+    cose,
+    timestamps,
 )
 from aibox.audit.formats import MEDIA_TYPES
-from aibox.audit.schemas import ExternalBody, FoundEvents, Reported
+from aibox.audit.schemas import EraseBody, ExternalBody, FoundEvents, Reported, Stamps
+from aibox.audit.verifier.form import MAX_INTEGER
 from aibox.core.errors import NotFound
 from aibox.core.turn import Turn
 
@@ -50,17 +56,24 @@ async def proof(
     turn_id: FromPath[UUID],
     receipts: NamedDependency[Receipts],
     opened: Annotated[Literal["all", "none"], QueryParameter(name="open")] = "none",
+    pin: Annotated[int | None, QueryParameter(ge=1, le=MAX_INTEGER)] = None,
 ) -> Response[bytes]:
     """`receipt.json`, which verifies offline (docs/receipts.md); 409 `not_sealed` while the turn is open.
 
-    With `open=all` it shows its owner's contents too. `Accept: text/plain` gives a C2SP tlog-proof instead.
+    With `open=all` it shows its owner's contents too; with `pin`, the size of a head seen before, it proves that its
+    own head continues that one. `Accept: text/plain` gives a C2SP tlog-proof instead, and
+    `application/scitt-receipt+cose` a COSE receipt (RFC 9942).
     """
-    if request.accept.best_match([MediaType.JSON, MediaType.TEXT]) == MediaType.TEXT:
-        content, kind, name = await receipts.tlog_proof(turn, turn_id), MediaType.TEXT, f"{turn_id}.tlog-proof"
-        data = content.encode()
-    else:
-        data = await receipts.proof(turn, turn_id, opened=opened == "all")
-        kind, name = MediaType.JSON, f"receipt-{turn_id}.json"
+    match request.accept.best_match([MediaType.JSON, MediaType.TEXT, cose.MEDIA_TYPE]):
+        case MediaType.TEXT:
+            data = (await receipts.tlog_proof(turn, turn_id)).encode()
+            kind, name = str(MediaType.TEXT.value), f"{turn_id}.tlog-proof"
+        case cose.MEDIA_TYPE:
+            data = await receipts.cose_receipt(turn, turn_id)
+            kind, name = cose.MEDIA_TYPE, f"receipt-{turn_id}.cose"
+        case _:
+            data = await receipts.proof(turn, turn_id, opened=opened == "all", pin=pin)
+            kind, name = str(MediaType.JSON.value), f"receipt-{turn_id}.json"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private", "vary": "accept"}
     return Response(data, media_type=kind, headers=headers)
 
@@ -75,6 +88,48 @@ async def policy(turn: NamedDependency[Turn], receipts: NamedDependency[Receipts
 async def checkpoint(turn: NamedDependency[Turn], log_id: FromPath[str], receipts: NamedDependency[Receipts]) -> str:
     """The newest signed head of a log: a C2SP checkpoint."""
     return await receipts.checkpoint(turn, log_id)
+
+
+# Hashes tell nothing; entries name the turns and pseudonyms of the whole tenant.
+@get("/v1/audit/logs/{log_id:str}/tile/{level:int}/{number:path}", opt=SIGNED_IN)
+async def tile(
+    turn: NamedDependency[Turn],
+    log_id: FromPath[str],
+    level: FromPath[int],
+    number: FromPath[str],
+    receipts: NamedDependency[Receipts],
+) -> Response[bytes]:
+    """256 hashes of a level of a log's tree, or those there are so far: a C2SP tile."""
+    return _tile(await receipts.tile(turn, log_id, f"tile/{level}/{number.lstrip('/')}"))
+
+
+@get("/v1/audit/logs/{log_id:str}/tile/entries/{number:path}", opt=AUDITOR)
+async def entries(
+    turn: NamedDependency[Turn], log_id: FromPath[str], number: FromPath[str], receipts: NamedDependency[Receipts]
+) -> Response[bytes]:
+    """256 entries of a log, or those there are so far: a C2SP entry bundle."""
+    return _tile(await receipts.tile(turn, log_id, f"tile/entries/{number.lstrip('/')}"))
+
+
+def _tile(data: bytes) -> Response[bytes]:
+    """A tile never changes."""
+    return Response(data, media_type="application/octet-stream", headers={"cache-control": "private, immutable"})
+
+
+@get("/v1/audit/logs/{log_id:str}/timestamps", opt=SIGNED_IN)
+async def stamps(turn: NamedDependency[Turn], log_id: FromPath[str], receipts: NamedDependency[Receipts]) -> Stamps:
+    """The heads of a log that an RFC 3161 authority stamped, the newest first."""
+    return Stamps(stamps=list(await receipts.stamps(turn, log_id)))
+
+
+@get("/v1/audit/logs/{log_id:str}/timestamps/{size:int}", opt=SIGNED_IN)
+async def stamp(
+    turn: NamedDependency[Turn], log_id: FromPath[str], size: FromPath[int], receipts: NamedDependency[Receipts]
+) -> Response[bytes]:
+    """The authority's answer for the head of this size, as `openssl ts -verify` reads it."""
+    data = await receipts.stamp(turn, log_id, size)
+    headers = {"content-disposition": f'attachment; filename="head-{size}.tsr"', "cache-control": "private"}
+    return Response(data, media_type=timestamps.MEDIA_TYPE, headers=headers)
 
 
 @get("/v1/audit/logs/{log_id:str}/consistency", opt=SIGNED_IN)
@@ -115,6 +170,12 @@ async def report(
 ) -> Reported:
     """Record an act of another program, as type `external.<action>`."""
     return Reported(event_id=await trail.report(turn, data.act), turn_id=turn.id)
+
+
+@post("/v1/audit/erase", opt=WRITER, status_code=200)
+async def erase(turn: NamedDependency[Turn], erasures: NamedDependency[Erasures], data: JSONBody[EraseBody]) -> Erased:
+    """Erase what a person said, for good: the keys of it are destroyed, and a tombstone says so in the log."""
+    return await erasures.erase(turn, user_id=data.user_id, conversation=data.conversation_id)
 
 
 @get("/v1/admin/audit", opt=AUDITOR)
@@ -167,6 +228,20 @@ async def verify(
     return await trail.verify(turn, limit=limit)
 
 
+@get("/v1/admin/audit/verify/progress", opt=AUDITOR)
+async def verify_with_progress(
+    turn: NamedDependency[Turn],
+    trail: NamedDependency[AuditTrail],
+    tenant_id: FromQuery[UUID | None] = None,
+    limit: Annotated[int | None, QueryParameter(ge=1)] = None,
+) -> Stream:
+    """The same as lines of JSON while it runs: how many of `total` are sound so far; the last line is the result."""
+    _require_own(turn, tenant_id)
+    pages = trail.verify_by_page(turn, limit=limit)
+    lines = (msgspec.json.encode(page) + b"\n" async for page in pages)
+    return Stream(lines, media_type=MEDIA_TYPES["ndjson"], headers={"cache-control": "private, no-store"})
+
+
 def _require_own(turn: Turn, tenant: UUID | None) -> None:
     """Another tenant does not exist for this one."""
     if tenant not in (None, turn.tenant):
@@ -178,11 +253,17 @@ ROUTES: list[Any] = [
     proof,
     policy,
     checkpoint,
+    tile,
+    entries,
+    stamps,
+    stamp,
     consistency,
     replay,
     artifact,
     report,
+    erase,
     find,
     export,
     verify,
+    verify_with_progress,
 ]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from aibox.audit import ExternalAct, FoundEvent
+from aibox.audit import ExternalAct, FoundEvent, Stamped
 from aibox.core.events import json_artifact
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}(\.[a-z0-9_]{1,40}){0,4}$")]
@@ -31,6 +31,13 @@ class ExternalBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
+class EraseBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/audit/erase`: whose contents, one's own when left out, and of which conversation, all when left out."""
+
+    user_id: UUID | None = None
+    conversation_id: UUID | None = None
+
+
 class Reported(Struct, frozen=True, kw_only=True):
     """Where an external act stands in the log."""
 
@@ -44,3 +51,9 @@ class FoundEvents(Struct, frozen=True, kw_only=True):
     events: list[FoundEvent]
     limit: int
     offset: int
+
+
+class Stamps(Struct, frozen=True, kw_only=True):
+    """The stamped heads of a log."""
+
+    stamps: list[Stamped]

@@ -9,19 +9,20 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from typing import Any, TypedDict
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from aibox.audit import logs, merkle, notes, receipts, verifier
+from aibox.audit import logs, merkle, notes, receipts, tombstones, verifier
 from aibox.audit.heads import HeadCopies, HeadRefused
 from aibox.audit.logs import Log
 from aibox.audit.merkle import Frontier, Node
 from aibox.audit.receipts import Sealed
 from aibox.audit.signing import EnvelopeKey, HeadKeys, new_envelope_key
+from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.events import leaf_hash
@@ -70,14 +71,24 @@ class Sealer:
     """Seals what has ended, in all tenants. Any number of replicas may run one."""
 
     def __init__(
-        self, connections: Connections, keys: HeadKeys, copies: HeadCopies, *, host: str, build: str, policy: str
+        self,
+        connections: Connections,
+        keys: HeadKeys,
+        copies: HeadCopies,
+        *,
+        host: str,
+        build: str,
+        policy: str,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`clock` gives nanoseconds since 1970; where it goes back, the log's time stands still until it is passed."""
         self._connections = connections
         self._keys = keys
         self._copies = copies
         self._host = host
         self._build = build
         self._policy = policy
+        self._clock = clock
         self._key: EnvelopeKey = new_envelope_key()
         self._key_leaves: dict[str, int] = {}
         """Where this process's envelope key stands in each log."""
@@ -137,7 +148,7 @@ class Sealer:
 
     async def seal(self, tenant: UUID) -> list[UUID]:
         """Seal up to 256 ended turns of `tenant` under one new head; their ids, none when there are none."""
-        year = logs.this_year()
+        year = logs.this_year(self._clock())
         pool = self._connections.system
         head = await logs.find(pool, tenant, year)
         if head is None:
@@ -147,6 +158,8 @@ class Sealer:
             await self._copies.require_agreement(head)
         async with pool.acquire() as connection, connection.transaction():
             sealed, key_leaf = await self._seal(connection, tenant, year)
+            failpoints.reach("sealer.commit")
+        failpoints.reach("sealer.committed")
         # Only now is it certain where our key leaf stands.
         if key_leaf is not None:
             self._key_leaves[key_leaf[0]] = key_leaf[1]
@@ -167,8 +180,13 @@ class Sealer:
         whole = [row for row in turns if self._is_whole(row["turn"], events)]
         if not whole:
             return [], None
+        failpoints.reach("sealer.take")
+        last = await self._close_last(connection, head) if head.size == 0 else None
         draft = Draft(head, await self._frontier(connection, head))
         key, key_index = self._authorise(draft)
+        if last is not None:
+            draft.add(receipts.opening_leaf(origin=head.origin, index=draft.next, prev=draft.link, **last))
+        now_us = self._now_us(head)
         for row in whole:
             own = events[row["turn"]]
             sealed = Sealed(
@@ -177,23 +195,47 @@ class Sealer:
                 principal=row["principal"],
                 outcome=row["outcome"],
                 events=len(own),
-                root=merkle.root(leaf_hash(data) for _, data in own),
+                root=merkle.root(leaf_hash(failpoints.bend("sealer.event", data)) for _, data in own),
                 build=self._build,
                 policy=self._policy,
                 started_us=row["started_us"],
-                sealed_us=time.time_ns() // 1000,
+                sealed_us=max(now_us, row["started_us"]),
             )
             entry = receipts.envelope(sealed, origin=head.origin, index=draft.next, prev=draft.link, kid=key.kid)
             signature = receipts.sign_envelope(key.private, entry)
             draft.add(entry, turn=row["turn"], signature=signature, key=key_index)
+        graves = await tombstones.due(connection, tenant)
+        first_grave = draft.next
+        for row in graves:
+            draft.add(tombstones.entry(row, origin=head.origin, index=draft.next, prev=draft.link))
         await _write(connection, tenant, draft)
+        for index, row in enumerate(graves, first_grave):
+            await tombstones.place(connection, row, origin=head.origin, index=index)
+        failpoints.reach("sealer.written")
         await _recompute(connection, head, draft)
+        failpoints.reach("sealer.sign")
         await self._sign(connection, head, draft)
+        failpoints.reach("sealer.signed")
         ids = [row["turn"] for row in whole]
         await connection.execute(
             "UPDATE core.turn SET state = 'sealed' WHERE tenant = $1 AND turn = ANY ($2)", tenant, ids
         )
         return ids, (head.origin, key_index)
+
+    async def _close_last(self, connection: asyncpg.Connection, head: Log) -> "Last | None":
+        """Close the log of the year before, if there is one: its last entry names `head`, which goes on from it."""
+        old = await logs.last_open(connection, head.tenant, head.year)
+        if old is None:
+            return None
+        await self._copies.compare(old)
+        draft = Draft(old, await self._frontier(connection, old))
+        draft.add(receipts.closing_leaf(origin=old.origin, index=draft.next, prev=draft.link, successor=head.origin))
+        await _write(connection, head.tenant, draft)
+        await _recompute(connection, old, draft)
+        await self._sign(connection, old, draft)
+        await connection.execute(logs.CLOSE, old.origin)
+        log.info("audit.log_closed", log=old.origin, size=draft.next, next=head.origin)
+        return {"last": old.origin, "size": draft.next, "root": draft.frontier.root()}
 
     def _is_whole(self, turn_id: UUID, events: dict[UUID, list["Event"]]) -> bool:
         own = events.get(turn_id, [])
@@ -210,14 +252,29 @@ class Sealer:
         try:
             frontier = Frontier(head.size, [stored[place] for place in span])
         except KeyError:
-            raise self._copies.refusal(head.origin, "a node of the stored tree is missing") from None
+            raise self._copies.refusal(head.origin, str(head.tenant), "a node of the stored tree is missing") from None
         signed = (0, merkle.EMPTY)
         if head.checkpoint is not None:
             last = notes.parse_checkpoint(head.checkpoint)
             signed = (last.size, last.root)
         if signed != (head.size, frontier.root()):
-            raise self._copies.refusal(head.origin, "the stored tree is not the one that was signed last")
+            raise self._copies.refusal(
+                head.origin, str(head.tenant), "the stored tree is not the one that was signed last"
+            )
+        await self._require_last_entry(connection, head)
         return frontier
+
+    async def _require_last_entry(self, connection: asyncpg.Connection, head: Log) -> None:
+        """The last entry stands where the chain ends: a tail that was cut off is missed before anything follows it."""
+        if head.size == 0:
+            return
+        last = await connection.fetchval(LAST_ENTRY, head.origin, head.size - 1)
+        if last is not None:
+            with contextlib.suppress(ValueError, KeyError):  # an entry of no form is not the last one that was sealed
+                prev = bytes.fromhex(json.loads(last)["prev"])
+                if receipts.chain_next(head.origin, head.size - 1, prev, leaf_hash(last)) == head.link:
+                    return
+        raise self._copies.refusal(head.origin, str(head.tenant), f"entry {head.size - 1}, the last one, is not there")
 
     def _authorise(self, draft: Draft) -> tuple[EnvelopeKey, int]:
         """The envelope key, and the index of a leaf that lets it sign this batch; appends one where needed."""
@@ -233,14 +290,22 @@ class Sealer:
     async def _sign(self, connection: asyncpg.Connection, head: Log, draft: Draft) -> None:
         """Sign the new head and store it. Its time never goes back, whatever the clock does."""
         signer = self._keys.signer(head.origin)
-        now = int(time.time())
-        if head.checkpoint is not None:
-            now = max(now, notes.signed_at(notes.parse_checkpoint(head.checkpoint)))
-        note = signer.sign(draft.next, draft.frontier.root(), at_seconds=now)
-        notes.verify_checkpoint(note, signer.keys)
+        now = self._now_us(head) // 1_000_000
+        root = draft.frontier.root()
+        note = signer.sign(draft.next, failpoints.bend("sealer.root", root), at_seconds=now)
+        if notes.verify_checkpoint(note, signer.keys).root != root:
+            raise RecomputationError("head")
         await connection.execute(KEY, head.origin, self._keys.kid, head.tenant, [str(key) for key in signer.keys], now)
         await connection.execute(CHECKPOINT, head.origin, draft.next, head.tenant, self._keys.kid, note)
         await connection.execute(HEAD, head.origin, draft.next, draft.link, note)
+
+    def _now_us(self, head: Log) -> int:
+        """The time, but never before the log's last head: order is by index, and no stated time contradicts it."""
+        now = self._clock() // 1000
+        last = notes.signed_at(notes.parse_checkpoint(head.checkpoint)) * 1_000_000 if head.checkpoint else 0
+        if now < last:
+            log.warning("audit.clock_went_back", log=head.origin, seconds=(last - now) // 1_000_000)
+        return max(now, last)
 
     async def _listen(self) -> None:
         def wake(*_: object) -> None:
@@ -272,6 +337,14 @@ class Sealer:
                 self._wake.set()
 
 
+class Last(TypedDict):
+    """The log of the year before, as it was closed."""
+
+    last: str
+    size: int
+    root: bytes
+
+
 Event = tuple[str, bytes]
 """Type and exact bytes."""
 
@@ -289,7 +362,10 @@ async def _events(connection: asyncpg.Connection, tenant: UUID, turns: Sequence[
 async def _write(connection: asyncpg.Connection, tenant: UUID, draft: Draft) -> None:
     await connection.executemany(
         ENTRY,
-        [(draft.origin, index, tenant, *rest) for index, *rest in draft.rows],
+        [
+            (draft.origin, index, tenant, failpoints.bend("sealer.entry", data), *rest)
+            for index, data, *rest in draft.rows
+        ],
     )
     await connection.execute(
         "INSERT INTO audit.node (origin, tenant, level, idx, hash)"
@@ -298,7 +374,7 @@ async def _write(connection: asyncpg.Connection, tenant: UUID, draft: Draft) -> 
         tenant,
         [node.level for node in draft.nodes],
         [node.index for node in draft.nodes],
-        [node.hash for node in draft.nodes],
+        [failpoints.bend("sealer.node", node.hash) for node in draft.nodes],
     )
 
 
@@ -339,6 +415,7 @@ SELECT turn, principal, outcome, started_us FROM core.turn
 WHERE tenant = $1 AND state = 'ended' AND turn <> ALL ($2) ORDER BY turn LIMIT $3
 """
 EVENTS = "SELECT turn, seq, type, data FROM core.event WHERE tenant = $1 AND turn = ANY ($2) ORDER BY turn, seq"
+LAST_ENTRY = "SELECT data FROM audit.entry WHERE origin = $1 AND idx = $2"
 ENTRY = """
 INSERT INTO audit.entry (origin, idx, tenant, data, turn, signature, key_idx) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """

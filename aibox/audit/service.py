@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.audit import (
@@ -21,21 +22,26 @@ from aibox.audit import (
     PinnedLog,
     Receipt,
     Settings,
+    Stamped,
     logs,
     merkle,
-    receipts,
+    proofs,
+    tombstones,
 )
-from aibox.audit.heads import HeadCopies, HeadRefused
+from aibox.audit.heads import CHECK_SECONDS, HeadCopies, HeadRefused
 from aibox.audit.nodes import stored_nodes
 from aibox.audit.reaper import Reaper
 from aibox.audit.receipts import Opening
 from aibox.audit.sealer import Sealer
 from aibox.audit.signing import HeadKeys
+from aibox.audit.tiles import Tile, TileCopies, stored_tile
+from aibox.audit.timestamps import Timestamps
 from aibox.audit.turns import Artifacts, Row, visible
 from aibox.audit.verifier.form import MAX_BYTES
+from aibox.audit.witnesses import Witnesses
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
-from aibox.core.errors import BootRefused, NotFound, StateUnavailable, TooLarge, ValidationFailed
+from aibox.core.errors import AuditUnavailable, BootRefused, NotFound, StateUnavailable, TooLarge, ValidationFailed
 from aibox.core.keyring import Ring
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
@@ -50,10 +56,14 @@ COPY_SECONDS = 1.0
 """How far the external copy may lag: a write-once copy of every head of a busy log would cost more than its turns."""
 
 RETRY_SECONDS = 5.0
+REAPS_A_LEASE = 6
 
 
 class Audit:
-    """The implementation of `Receipts`. `host` begins the origins of new logs; `build` and `policy` enter envelopes."""
+    """The implementation of `Receipts`. `host` begins the origins of new logs; `build` and `policy` enter envelopes.
+
+    Without `witnesses` nobody is asked to cosign heads, without `timestamps` nobody to stamp them.
+    """
 
     def __init__(
         self,
@@ -67,7 +77,12 @@ class Audit:
         host: str,
         build: str,
         policy: str,
+        witnesses: Witnesses | None = None,
+        timestamps: Timestamps | None = None,
     ) -> None:
+        self._witnesses = witnesses
+        self._timestamps = timestamps
+        self._quorum = settings.witness_quorum
         self._connections = connections
         self._db = db
         self._artifacts = Artifacts(db, keys)
@@ -77,49 +92,66 @@ class Audit:
                 "boot_settings", "Set AIBOX_AUDIT_ORIGIN to a plain host name: it begins every log's name."
             )
         self.copies = HeadCopies(connections, objects)
-        self.sealer = Sealer(connections, HeadKeys(ring), self.copies, host=host, build=build, policy=policy)
-        self.reaper = Reaper(connections, grace_seconds=settings.grace_seconds)
+        self._tiles = TileCopies(connections, objects)
+        self._head_keys = HeadKeys(ring)
+        self.sealer = Sealer(connections, self._head_keys, self.copies, host=host, build=build, policy=policy)
+        self.reaper = Reaper(
+            connections, grace_seconds=settings.grace_seconds, every_seconds=settings.lease_seconds / REAPS_A_LEASE
+        )
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Seal, reap and copy heads out until the block ends."""
-        async with self.sealer.run(tasks), self.reaper.run(tasks):
-            copying = tasks.create_task(self._copy_out(), name="audit.copy_out")
+        async with self.sealer.run(tasks), self.reaper.run(tasks), contextlib.AsyncExitStack() as stack:
+            if self._witnesses is not None:
+                await stack.enter_async_context(self._witnesses.run(tasks))
+            if self._timestamps is not None:
+                await stack.enter_async_context(self._timestamps.run(tasks))
+            started = [
+                tasks.create_task(self._copy_out(), name="audit.copy_out"),
+                tasks.create_task(self._compare(), name="audit.compare"),
+            ]
             try:
                 yield
             finally:
-                copying.cancel()
-                await asyncio.gather(copying, return_exceptions=True)
+                for task in started:
+                    task.cancel()
+                await asyncio.gather(*started, return_exceptions=True)
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt:
         async with self._db.read(turn) as session:
             return _summary(await visible(session, turn, turn_id))
 
-    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False) -> bytes:
+    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None) -> bytes:
         async with self._db.read(turn) as session:
-            row = await _sealed(session, turn, turn_id)
+            row = await self._sealed(session, turn, turn_id)
             if opened and row["principal"] != turn.principal.pseudonym:
                 raise NotYours()
             events = await _events(session, row)
         openings = await self._open(turn, turn_id, events) if opened else ()
         async with self._db.read(turn) as session:
-            made = await _bundle(session, row, events, openings)
+            erased = await tombstones.erasures(session, events)
+            made = await proofs.bundle(session, row, events, openings, pin=pin, quorum=self._quorum, erasures=erased)
         if len(made) > MAX_BYTES:
             raise TooLarge("With its contents opened this receipt is larger than the 64 MiB that a verifier reads.")
         return made
 
     async def tlog_proof(self, turn: Turn, turn_id: UUID) -> str:
         async with self._db.read(turn) as session:
-            row = await _sealed(session, turn, turn_id)
-            head = await _covering_head(session, row)
-            plan = merkle.inclusion_plan(row["idx"], head["size"])
-            nodes = await stored_nodes(session, row["origin"], plan)
-        return receipts.tlog_proof(
-            envelope=row["data"],
-            index=row["idx"],
-            inclusion=merkle.answer(plan, nodes),
-            checkpoint=head["note"],
-        )
+            row = await self._sealed(session, turn, turn_id)
+            return await proofs.tlog_proof(session, row)
+
+    async def cose_receipt(self, turn: Turn, turn_id: UUID) -> bytes:
+        async with self._db.read(turn) as session:
+            row = await self._sealed(session, turn, turn_id)
+            return await proofs.cose_receipt(session, row, self._head_keys)
+
+    async def _sealed(self, session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
+        row = await visible(session, turn, turn_id)
+        if row["idx"] is None:
+            reason = self.copies.why_not(turn.tenant)
+            raise AuditUnavailable(reason) if reason else NotSealed()
+        return row
 
     async def _open(self, turn: Turn, turn_id: UUID, events: Sequence[bytes]) -> list[Opening]:
         """Every artifact of the turn that was not erased."""
@@ -160,7 +192,10 @@ class Audit:
             rows = await session.execute(
                 text("SELECT origin, vkeys FROM audit.verifier_key ORDER BY since DESC, origin")
             )
-            return AuditPolicy(logs=tuple(PinnedLog(origin=origin, vkeys=tuple(vkeys)) for origin, vkeys in rows))
+            pinned = tuple(PinnedLog(origin=origin, vkeys=tuple(vkeys)) for origin, vkeys in rows)
+        if self._witnesses is None or not self._witnesses.known:
+            return AuditPolicy(logs=pinned)
+        return AuditPolicy(logs=pinned, witnesses=self._witnesses.vkeys, quorum=self._quorum)
 
     async def checkpoint(self, turn: Turn, log_id: str) -> str:
         async with self._db.read(turn) as session:
@@ -168,6 +203,22 @@ class Audit:
         if note is None:
             raise NotFound()
         return str(note)
+
+    async def tile(self, turn: Turn, log_id: str, path: str) -> bytes:
+        async with self._db.read(turn) as session:
+            return await stored_tile(session, log_id, Tile.parse(path))
+
+    async def stamps(self, turn: Turn, log_id: str) -> Sequence[Stamped]:
+        async with self._db.read(turn) as session:
+            rows = (await session.execute(STAMPS, {"id": log_id})).all()
+        return [Stamped(size=size, at=at.astimezone(UTC).isoformat().replace("+00:00", "Z")) for size, at in rows]
+
+    async def stamp(self, turn: Turn, log_id: str, size: int) -> bytes:
+        async with self._db.read(turn) as session:
+            reply = await session.scalar(STAMP, {"id": log_id, "size": size})
+        if reply is None:
+            raise NotFound()
+        return bytes(reply)
 
     async def consistency(self, turn: Turn, log_id: str, *, old: int, new: int | None = None) -> Consistency:
         async with self._db.read(turn) as session:
@@ -190,7 +241,20 @@ class Audit:
         for head in await logs.unanchored(self._connections.system):
             if head.origin not in self.copies.refused:
                 with contextlib.suppress(HeadRefused):  # told and remembered where it was found
+                    await self._tiles.publish(head)
                     await self.copies.copy_out(head)
+
+    async def _compare(self) -> None:
+        """At the start and every minute: that a log is older than its copy is known before a turn asks for a seal."""
+        while True:
+            try:
+                await self.copies.look()
+            except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
+                log.warning("audit.not_compared", error=type(error).__name__)
+            except Exception:
+                # Every log relies on the next look, whatever was wrong with this one.
+                log.exception("audit.compare_broke")
+            await asyncio.sleep(CHECK_SECONDS)
 
     async def _copy_out(self) -> None:
         while True:
@@ -202,6 +266,16 @@ class Audit:
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 log.warning("audit.copy_failed", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                # The other logs' heads rely on being copied, whatever was wrong with this one's.
+                log.exception("audit.copy_broke")
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _state(row: Row) -> Literal["sealed", "anchored", "witnessed"]:
+    if row["idx"] < row["witnessed"]:
+        return "witnessed"
+    return "anchored" if row["idx"] < row["anchored"] else "sealed"
 
 
 def _summary(row: Row) -> Receipt:
@@ -210,7 +284,7 @@ def _summary(row: Row) -> Receipt:
     entry = json.loads(row["data"])
     return Receipt(
         turn_id=row["turn"],
-        state="anchored" if row["idx"] < row["anchored"] else "sealed",
+        state=_state(row),
         outcome=entry["outcome"],
         log=row["origin"],
         idx=row["idx"],
@@ -220,56 +294,14 @@ def _summary(row: Row) -> Receipt:
     )
 
 
-async def _sealed(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
-    row = await visible(session, turn, turn_id)
-    if row["idx"] is None:
-        raise NotSealed()
-    return row
-
-
 async def _events(session: AsyncSession, row: Row) -> Sequence[bytes]:
     count = json.loads(row["data"])["events"]
     return (await session.execute(EVENTS, {"turn": row["turn"], "count": count})).scalars().all()
 
 
-async def _covering_head(session: AsyncSession, row: Row) -> RowMapping:
-    """The first head that covers the entry: so a turn has one receipt, however often it is asked for."""
-    where = {"origin": row["origin"], "idx": row["idx"]}
-    return (await session.execute(COVERING_HEAD, where)).mappings().one()
-
-
-async def _bundle(session: AsyncSession, row: Row, events: Sequence[bytes], openings: Collection[Opening]) -> bytes:
-    """receipt.json."""
-    origin, index, key_index = row["origin"], row["idx"], row["key_idx"]
-    where = {"origin": origin, "idx": index, "key": key_index}
-    head = await _covering_head(session, row)
-    key_leaf = await session.scalar(KEY_LEAF, where)
-    between = (await session.execute(LEAVES_BETWEEN, where)).scalars().all()
-    plans = merkle.inclusion_plan(index, head["size"]), merkle.inclusion_plan(key_index, head["size"])
-    nodes = await stored_nodes(session, origin, [*plans[0], *plans[1]])
-    return receipts.bundle(
-        envelope=row["data"],
-        signature=row["signature"],
-        events=events,
-        key_leaf=bytes(key_leaf or b""),
-        key_inclusion=merkle.answer(plans[1], nodes),
-        chain=between,
-        inclusion=merkle.answer(plans[0], nodes),
-        checkpoint=head["note"],
-        vkeys=head["vkeys"],
-        openings=openings,
-    )
-
-
-COVERING_HEAD = text("""
-SELECT c.size, c.note, k.vkeys FROM audit.checkpoint c
-JOIN audit.verifier_key k ON k.origin = c.origin AND k.signer = c.signer
-WHERE c.origin = :origin AND c.size > :idx ORDER BY c.size LIMIT 1
-""")
 SIZE = text("SELECT origin, size FROM audit.log WHERE id = :id")
-KEY_LEAF = text("SELECT data FROM audit.entry WHERE origin = :origin AND idx = :key")
-LEAVES_BETWEEN = text("""
-SELECT hash FROM audit.node
-WHERE origin = :origin AND level = 0 AND idx > :key AND idx < :idx ORDER BY idx
+STAMPS = text("""
+SELECT s.size, s.at FROM audit.stamp s JOIN audit.log l USING (origin) WHERE l.id = :id ORDER BY s.size DESC LIMIT 1000
 """)
+STAMP = text("SELECT s.reply FROM audit.stamp s JOIN audit.log l USING (origin) WHERE l.id = :id AND s.size = :size")
 EVENTS = text("SELECT data FROM core.event WHERE turn = :turn AND seq < :count ORDER BY seq")

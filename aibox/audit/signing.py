@@ -19,13 +19,24 @@ class HeadKeys:
     """The checkpoint keys of every log. Each log has its own, so that keys do not tell whose logs live together."""
 
     def __init__(self, ring: Ring) -> None:
-        self.kid, self._seed = ring.current
-        self.signer = lru_cache(maxsize=1000)(self._derive)
+        self.kid, _ = ring.current
+        self._ring = ring
+        self._signer = lru_cache(maxsize=1000)(self._derive)
 
-    def _derive(self, origin: str) -> Signer:
-        """HKDF-SHA256 of the ring's current seed, with algorithm and origin as info."""
+    def signer(self, origin: str) -> Signer:
+        """What signs the log's new heads."""
+        return self._signer(origin, self.kid)
+
+    def earlier(self, origin: str, kid: str) -> Signer | None:
+        """What signed heads when `kid` came first in the ring; None when it is not in the ring any more."""
+        return None if self._ring.get(kid) is None else self._signer(origin, kid)
+
+    def _derive(self, origin: str, kid: str) -> Signer:
+        """HKDF-SHA256 of the ring's seed, with algorithm and origin as info."""
+        seed = self._ring.get(kid)
+        assert seed is not None  # who asks has looked
         seeds = (
-            HKDF(SHA256(), 32, salt=None, info=f"aibox.audit.head/1\n{algorithm}\n{origin}".encode()).derive(self._seed)
+            HKDF(SHA256(), 32, salt=None, info=f"aibox.audit.head/1\n{algorithm}\n{origin}".encode()).derive(seed)
             for algorithm in ("ed25519", "ml-dsa-44")
         )
         return Signer.derive(origin, *seeds)

@@ -26,25 +26,15 @@ from aibox.audit import (
     ReplayedEvent,
     Verification,
 )
-from aibox.audit.check import check
+from aibox.audit.check import check, check_by_page
 from aibox.audit.formats import FORMATS
 from aibox.audit.heads import HeadCopies
-from aibox.audit.turns import Artifacts, Row, visible
+from aibox.audit.turns import KINDS, Artifacts, Row, visible
 from aibox.core.db import Database
 from aibox.core.errors import NotFound, ValidationFailed
 from aibox.core.eventlog import EventLog
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
-
-KINDS = {
-    "question.asked": "prompt",
-    "prompt_generated": "prompt",
-    "model_response": "response",
-    "rag_chunks_retrieved": "chunks",
-    "tool_called": "arguments",
-    "tool_returned": "result",
-}
-"""What the artifact of an event is. That of any other is its `detail`; a second one of an event is `detail-1`."""
 
 PAGE = 500
 ACTION = re.compile(r"[a-z0-9_.]{1,100}\*?|\*")
@@ -117,6 +107,9 @@ class Trail:
 
     async def verify(self, turn: Turn, *, limit: int | None = None) -> Verification:
         return await check(self._db, self._copies, turn, newest=limit)
+
+    def verify_by_page(self, turn: Turn, *, limit: int | None = None) -> AsyncIterator[Verification]:
+        return check_by_page(self._db, self._copies, turn, newest=limit)
 
     async def _lines(self, turn: Turn, where: dict[str, Any], form: Format) -> AsyncIterator[bytes]:
         """Page by page: a slow reader holds no transaction open."""

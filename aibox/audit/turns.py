@@ -16,7 +16,23 @@ from aibox.core.turn import Turn
 
 SALT = 32
 
+KINDS = {
+    "question.asked": "prompt",
+    "prompt_generated": "prompt",
+    "model_invoked": "prompt",
+    "model_response": "response",
+    "rag_chunks_retrieved": "chunks",
+    "tool_called": "arguments",
+    "tool_returned": "result",
+}
+"""What the artifact of an event is. That of any other is its `detail`; a second one of an event is `detail-1`."""
+
 Row = Mapping[str, Any]
+
+
+def class_of(event_type: str) -> str:
+    """How long an event's artifacts are kept: `content` is what was said in a turn, `detail` all else (Settings)."""
+    return "content" if event_type in KINDS else "detail"
 
 
 async def visible(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
@@ -53,7 +69,8 @@ class Artifacts:
 
 
 TURN = text("""
-SELECT t.turn, t.principal, t.outcome, t.started_us, e.origin, e.idx, e.data, e.signature, e.key_idx, l.anchored
+SELECT t.turn, t.principal, t.outcome, t.started_us, e.origin, e.idx, e.data, e.signature, e.key_idx, l.anchored,
+    l.witnessed
 FROM core.turn t
 LEFT JOIN audit.entry e ON e.tenant = t.tenant AND e.turn = t.turn
 LEFT JOIN audit.log l ON l.origin = e.origin

@@ -1,7 +1,9 @@
 """The only way modules write and read: `async with db.work(turn) as work` and `async with db.read(turn) as session`."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import LargeBinary, MetaData, bindparam, text
@@ -12,9 +14,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
+from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable, TurnEnded
-from aibox.core.eventlog import LEASE_SECONDS, Entry, EventLog
+from aibox.core.eventlog import Entry, EventLog
 from aibox.core.events import Event
 from aibox.core.turn import Turn
 
@@ -67,11 +70,11 @@ class Database:
             # The numbers are ours until the commit is known, so the commit happens inside the block.
             async with self._log.numbering(turn, work.events) as entry:
                 try:
-                    await _insert(session, entry)
+                    await _insert(session, entry, self._log.lease_seconds)
                 except IntegrityError:
                     # The next number is taken: the reaper ended the turn while we worked.
                     raise TurnEnded() from None
-                await session.commit()
+                await _to_its_end(_commit(session))
 
     @contextlib.asynccontextmanager
     async def read(self, turn: Turn) -> AsyncGenerator[AsyncSession]:
@@ -80,6 +83,26 @@ class Database:
             await session.execute(text("SET TRANSACTION READ ONLY"))
             await _confine(session, turn.tenant)
             yield session
+
+
+async def _commit(session: AsyncSession) -> None:
+    failpoints.reach("work.commit")
+    await session.commit()
+    failpoints.reach("work.committed")
+
+
+async def _to_its_end(act: Coroutine[Any, Any, None]) -> None:
+    """Await `act` also when the caller is cancelled: only then does the next write find out what became of it."""
+    task = asyncio.ensure_future(act)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):  # raised below, once the act is over
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # the next write asks the table how far this one got, whatever it raised
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +143,7 @@ _ARTIFACT = text(
 )
 
 
-async def _insert(session: AsyncSession, entry: Entry) -> None:
+async def _insert(session: AsyncSession, entry: Entry, lease_seconds: float) -> None:
     turn = entry.turn
     if entry.rows[0].seq == 0:
         await session.execute(
@@ -131,7 +154,7 @@ async def _insert(session: AsyncSession, entry: Entry) -> None:
                 "principal": turn.principal.pseudonym,
                 "parent": turn.parent,
                 "started": turn.started_us,
-                "lease": LEASE_SECONDS,
+                "lease": lease_seconds,
             },
         )
     for commitment, kid, sealed in entry.artifacts:

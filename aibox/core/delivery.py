@@ -3,16 +3,19 @@
 Order is (xact, row): rows are read only below `pg_snapshot_xmin`, so that a transaction which commits late cannot slip
 in behind the cursor (a plain `row > last` reader loses rows under concurrent writers: tried, 465 of 2,000 lost).
 One replica serves a subscriber at a time, by a session's advisory lock: a transaction held open while a handler works
-would hold `pg_snapshot_xmin` back, and with it every other subscriber.
+would hold `pg_snapshot_xmin` back, and with it every other subscriber. One session, outside the pool, holds the locks
+of all subscribers of a process and hears NOTIFY for them: however many there are, they take no connection from anyone.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import Protocol
 
 import asyncpg
 import structlog
 
+from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import AIBoxError
 from aibox.core.events import Bus, Recorded, Subscription
@@ -39,6 +42,16 @@ WHERE xact < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xact DESC, row_id 
 """
 
 
+class Reader(Protocol):
+    """What a pool and one of its connections both offer."""
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]: ...
+
+    async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None: ...
+
+    async def execute(self, query: str, *arguments: object) -> str: ...
+
+
 class Delivery:
     """One task per subscriber, woken by NOTIFY and, should one be missed, by a slow poll."""
 
@@ -46,6 +59,9 @@ class Delivery:
         self._connections = connections
         self._bus = bus
         self._wakes: dict[str, asyncio.Event] = {}
+        self._session: asyncpg.Connection | None = None
+        self._asking = asyncio.Lock()
+        """A session answers one question at a time."""
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -64,35 +80,43 @@ class Delivery:
     async def drain(self, subscriber: str) -> None:
         """Return when `subscriber` has handled all that is committed and readable at the call."""
         subscription = self._bus.subscriptions[subscriber]
-        newest = await self._connections.system.fetchrow(HEARD_UP_TO)
+        pool = self._connections.system
+        newest = await pool.fetchrow(HEARD_UP_TO)
         target = (newest["xact"], newest["row_id"]) if newest is not None else (0, 0)
-        async with self._connections.system.acquire() as connection:
-            while await _cursor(connection, subscription.name) < target:
-                async with _turn_of(connection, subscription.name) as is_ours:
+        async with self._own_session() as session:
+            while await _cursor(pool, subscription.name) < target:
+                async with _lock(session, asyncio.Lock(), subscription.name) as is_ours:
                     if is_ours:
-                        await _deliver(connection, subscription)
+                        await _deliver(pool, subscription)
                         continue
                 # It is being served, here or in another replica: hurry our own and look again.
                 if subscriber in self._wakes:
                     self._wakes[subscriber].set()
                 await asyncio.sleep(SETTLE_SECONDS / 2)
 
+    @contextlib.asynccontextmanager
+    async def _own_session(self) -> AsyncGenerator[asyncpg.Connection]:
+        """A session whose locks end with it, whatever becomes of its user: one of the pool would keep them."""
+        assert self._connections.urls is not None
+        session = await asyncpg.connect(self._connections.urls.system)
+        try:
+            yield session
+        finally:
+            session.terminate()
+
     async def _listen(self) -> None:
         def wake(*_: object) -> None:
             for event in self._wakes.values():
                 event.set()
 
-        assert self._connections.urls is not None
         while True:
             try:
-                connection = await asyncpg.connect(self._connections.urls.system)
-                try:
-                    await connection.add_listener("aibox_event", wake)
-                    while not connection.is_closed():
+                async with self._own_session() as session:
+                    await session.add_listener("aibox_event", wake)
+                    self._session = session
+                    while not session.is_closed():
                         wake()
                         await asyncio.sleep(POLL_SECONDS)
-                finally:
-                    connection.terminate()
             except (*LOST, asyncpg.PostgresError) as error:
                 # The TaskGroup relies on it: a listener that is cut must not stop the server.
                 log.warning("delivery.listener_lost", error=type(error).__name__)
@@ -102,16 +126,17 @@ class Delivery:
         pause = 0.1
         while True:
             try:
-                async with (
-                    self._connections.system.acquire() as connection,
-                    _turn_of(connection, subscription.name) as is_ours,
-                ):
-                    while is_ours:
+                session = self._session
+                if session is None or session.is_closed():
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    continue
+                async with _lock(session, self._asking, subscription.name) as is_ours:
+                    while is_ours and not session.is_closed():
                         await self._wakes[subscription.name].wait()
                         # A turn logs several times within milliseconds: let one look serve them all.
                         await asyncio.sleep(SETTLE_SECONDS)
                         self._wakes[subscription.name].clear()
-                        await _deliver(connection, subscription)
+                        await _deliver(self._connections.system, subscription)
                         pause = 0.1
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:
@@ -126,36 +151,42 @@ class Delivery:
 
 
 @contextlib.asynccontextmanager
-async def _turn_of(connection: asyncpg.Connection, subscriber: str) -> AsyncGenerator[bool]:
-    """Whether this connection serves the subscriber now: one at a time, in all replicas."""
-    is_ours = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", subscriber)
+async def _lock(session: asyncpg.Connection, asking: asyncio.Lock, subscriber: str) -> AsyncGenerator[bool]:
+    """Whether this session serves the subscriber now: one at a time, in all replicas."""
+    async with asking:
+        is_ours = await session.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", subscriber)
     try:
         yield bool(is_ours)
     finally:
-        if is_ours and not connection.is_closed():
-            await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscriber)
+        if is_ours and not session.is_closed():
+            # A session that goes away takes its locks along; what is being raised here must not be lost for it.
+            with contextlib.suppress(*LOST):
+                async with asking:
+                    await session.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscriber)
 
 
-async def _deliver(connection: asyncpg.Connection, subscription: Subscription) -> None:
+async def _deliver(connection: Reader, subscription: Subscription) -> None:
     while await _batch(connection, subscription):
         pass
 
 
-async def _cursor(connection: asyncpg.Connection, subscriber: str) -> tuple[int, int]:
+async def _cursor(connection: Reader, subscriber: str) -> tuple[int, int]:
     row = await connection.fetchrow(
         "SELECT xact::text::bigint AS xact, row_id FROM core.cursor WHERE subscriber = $1", subscriber
     )
     return (row["xact"], row["row_id"]) if row is not None else (0, 0)
 
 
-async def _batch(connection: asyncpg.Connection, subscription: Subscription) -> bool:
+async def _batch(connection: Reader, subscription: Subscription) -> bool:
     """Hand over one batch and move the cursor; whether there may be more."""
     begin = await _cursor(connection, subscription.name)
     types = None if subscription.types is None else sorted(subscription.types)
     newest = await connection.fetchrow(HEARD_UP_TO)
     rows = await connection.fetch(NEXT, str(begin[0]), begin[1], types, BATCH)
     if rows:
+        failpoints.reach("delivery.handle")
         await subscription.handler([_recorded(row) for row in rows])
+        failpoints.reach("delivery.handled")
     full = len(rows) == BATCH
     seen = (rows[-1]["xact"], rows[-1]["row_id"]) if rows else begin
     if newest is not None and not full:

@@ -1,13 +1,15 @@
 """The one durable log, as writers see it: `EventLog.log` returns when the events are on disk.
 
-Events of all turns that are logged while one insert is in flight go into the next (group commit). The rows of a turn
+Events of all turns that are logged while one insert is in flight go into the next (group commit), up to a number and a
+size; when too much waits, new turns are refused first, so that those which run can end. The rows of a turn
 are numbered 0, 1, 2, … by its ledger, which lives in the process that runs the turn; (tenant, turn, seq) is the primary
 key, so a repeated insert changes nothing and a foreign one is found out by comparing the stored bytes.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,20 +17,31 @@ import asyncpg
 import msgspec
 import structlog
 
+from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import AuditUnavailable, StateUnavailable, TurnEnded
-from aibox.core.events import Artifact, Event, Recorded, TurnSealed, TurnStarted, record
+from aibox.core.events import Event, Recorded, TurnSealed, TurnStarted, record
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
 
 log = structlog.get_logger("aibox.core.eventlog")
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 60.0
 """A turn whose lease ran out, plus the grace, is sealed `abandoned` by the reaper (audit.md)."""
 
-RENEW_SECONDS = 20
+RENEWALS = 3
+"""How often a lease is renewed in the time it lasts."""
+
 MAX_BATCH = 512
+MAX_BATCH_BYTES = 8 * 1024**2
 MAX_WAITING = 20_000
+MAX_WAITING_BYTES = 256 * 1024**2
+ROOM_FOR_NEW = 0.5
+"""The part of what may wait that turns which have not begun may fill; the rest is for those that run."""
+
+FULL = asyncpg.InsufficientResourcesError
+"""No disk, no memory: what one entry meets, the others of its batch meet too."""
+
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 INSERT = """
@@ -93,16 +106,45 @@ class Entry(msgspec.Struct, frozen=True):
     outcome: str | None
     written: asyncio.Future[None]
 
+    @property
+    def size(self) -> int:
+        """Bytes that go to the database."""
+        return sum(len(row.data) for row in self.rows) + sum(len(sealed) for _, _, sealed in self.artifacts)
+
+
+def one_class(_: str) -> str:
+    """All artifacts are kept equally long."""
+    return "content"
+
 
 class EventLog:
     """Writes events before their acts. All methods raise `AuditUnavailable` when nothing can be made durable."""
 
-    def __init__(self, connections: Connections, keys: DataKeys) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        keys: DataKeys,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        may_wait: int = MAX_WAITING,
+        class_of: Callable[[str], str] = one_class,
+    ) -> None:
+        """At most `may_wait` calls wait to be written.
+
+        `class_of` tells for an event's type how long its artifacts are kept: each class has data keys of its own.
+        """
         self._connections = connections
         self._keys = keys
+        self._class_of = class_of
+        self.lease_seconds = lease_seconds
         self._ledgers: dict[UUID, tuple[Turn, Ledger]] = {}
-        self._waiting: asyncio.Queue[Entry] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[Entry] = asyncio.Queue(may_wait)
+        self._waiting_bytes = 0
+        self._held: Entry | None = None
+        """An entry that did not fit into the last batch: the first of the next."""
         self._running = False
+        self.closed_to_new: str | None = None
+        """Why no turn may begin now, as a sentence for the caller; None when turns may."""
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -137,6 +179,7 @@ class EventLog:
         try:
             if known is not None:
                 await known[1].settle()
+                await self._find_out(turn, known[1])
             if self.is_open(turn):
                 await self._log(turn, (event,), outcome=outcome)
             else:
@@ -155,6 +198,14 @@ class EventLog:
         known = self._ledgers.get(turn.id)
         return known is not None and known[1].started
 
+    async def _find_out(self, turn: Turn, ledger: Ledger) -> None:
+        """Whether a turn began whose first write was cut off: it may be on disk all the same."""
+        async with ledger.lock:
+            if ledger.next is None and not ledger.started:
+                with contextlib.suppress(TurnEnded):
+                    ledger.next = await self._stored_next(turn)
+                    ledger.started = ledger.next > 0
+
     @contextlib.asynccontextmanager
     async def numbering(self, turn: Turn, events: Sequence[Event]) -> AsyncGenerator[Entry]:
         """Rows for `events`, numbered next in `turn`; the caller writes them inside the block.
@@ -165,10 +216,12 @@ class EventLog:
         async with ledger.lock:
             await ledger.settle()
             first = await self._stored_next(turn) if ledger.next is None else ledger.next
+            if first == 0:
+                self._admit()
             ledger.next = None
             listed: list[Event] = [*events] if first else [_started(turn), *events]
             rows = tuple(record(turn, event, seq=first + n) for n, event in enumerate(listed))
-            artifacts = await self._seal(turn, [a for event in listed for a in event.artifacts])
+            artifacts = await self._seal(turn, listed)
             try:
                 yield Entry(turn, rows, artifacts, None, asyncio.get_running_loop().create_future())
             except TurnEnded:
@@ -183,10 +236,10 @@ class EventLog:
         _, ledger = self._ledgers.setdefault(turn.id, (turn, Ledger()))
         async with self.numbering(turn, events) as numbered:
             entry = msgspec.structs.replace(numbered, outcome=outcome)
-            try:
-                self._waiting.put_nowait(entry)
-            except asyncio.QueueFull:
-                raise AuditUnavailable() from None
+            if self._waiting.full() or self._waiting_bytes + entry.size > MAX_WAITING_BYTES:
+                raise AuditUnavailable()
+            self._waiting.put_nowait(entry)
+            self._waiting_bytes += entry.size
             # A caller that is cancelled leaves; the rows are written all the same, and the next write waits for them.
             ledger.in_flight = entry.written
             await asyncio.shield(entry.written)
@@ -195,14 +248,25 @@ class EventLog:
             self._ledgers.pop(turn.id, None)
         return entry.rows
 
-    async def _seal(self, turn: Turn, artifacts: Sequence[Artifact]) -> tuple[tuple[str, str, bytes], ...]:
-        if not artifacts:
-            return ()
-        key = await self._keys.of(turn.tenant, turn.principal.pseudonym)
-        return tuple(
-            (a.commitment, key.kid, key.seal_bytes(a.salt + a.data, owner=a.commitment, field="artifact"))
-            for a in artifacts
-        )
+    def _admit(self) -> None:
+        """Refuse a turn before it begins when it could not be kept to its end."""
+        if self.closed_to_new is not None:
+            raise AuditUnavailable(self.closed_to_new)
+        full = max(self._waiting.qsize() / self._waiting.maxsize, self._waiting_bytes / MAX_WAITING_BYTES)
+        if full > ROOM_FOR_NEW:
+            raise AuditUnavailable("Too many events wait for the audit log. Try again shortly.")
+
+    async def _seal(self, turn: Turn, events: Sequence[Event]) -> tuple[tuple[str, str, bytes], ...]:
+        """The events' artifacts as rows: commitment, key id, sealed content."""
+        rows = []
+        for event in events:
+            for artifact in event.artifacts:
+                subject = data_subject(turn, self._class_of(event.type))
+                key = await self._keys.of(turn.tenant, subject)
+                plain = artifact.salt + artifact.data
+                sealed = key.seal_bytes(plain, owner=artifact.commitment, field="artifact")
+                rows.append((artifact.commitment, key.kid, sealed))
+        return tuple(rows)
 
     async def _stored_next(self, turn: Turn) -> int:
         try:
@@ -222,17 +286,11 @@ class EventLog:
 
     async def _write(self) -> None:
         while True:
-            entries = [await self._waiting.get()]
-            while len(entries) < MAX_BATCH and not self._waiting.empty():
-                entries.append(self._waiting.get_nowait())
+            entries = await self._batch()
             try:
                 await self._insert(entries)
             except AuditUnavailable as error:
                 _fail(entries, error)
-            except asyncpg.PostgresError as error:
-                # The database answered and refused: a bug or a full disk. Nothing acts; every waiter hears it.
-                log.error("eventlog.refused", error=str(error))
-                _fail(entries, AuditUnavailable())
             except Exception:
                 # Every waiter of every later batch relies on this task going on.
                 log.exception("eventlog.failed")
@@ -241,23 +299,62 @@ class EventLog:
                 for _ in entries:
                     self._waiting.task_done()
 
-    async def _insert(self, entries: Sequence[Entry]) -> None:
-        arguments = _arguments(entries)
-        for pause in (*RETRY_SECONDS, None):
-            try:
-                logged = await self._connections.system.fetchval(INSERT, *arguments)
+    async def _batch(self) -> list[Entry]:
+        """What waits, in order, as far as it fits one insert."""
+        first = self._held or await self._waiting.get()
+        self._held = None
+        entries, size = [first], first.size
+        while len(entries) < MAX_BATCH and not self._waiting.empty():
+            entry = self._waiting.get_nowait()
+            if size + entry.size > MAX_BATCH_BYTES:
+                self._held = entry
                 break
-            except (*LOST, StateUnavailable) as error:
-                log.warning("eventlog.lost", error=type(error).__name__)
-                if pause is None:
-                    raise AuditUnavailable() from None
-                await asyncio.sleep(pause)
+            entries.append(entry)
+            size += entry.size
+        self._waiting_bytes -= size
+        return entries
+
+    async def _insert(self, entries: Sequence[Entry]) -> None:
+        try:
+            logged = await self._carry_out(entries)
+        except asyncpg.PostgresError as error:
+            # The database answered and refused: a full disk, or an entry that no table takes. Nothing of it acts.
+            if len(entries) == 1 or isinstance(error, FULL):
+                log.error("eventlog.refused", error=str(error))
+                raise AuditUnavailable() from error
+            await self._insert_apart(entries)
+            return
         if logged == sum(len(entry.rows) for entry in entries):
             for entry in entries:
                 _resolve(entry)
             return
         for entry in entries:
             await self._compare(entry)
+
+    async def _insert_apart(self, entries: Sequence[Entry]) -> None:
+        """Half by half, so that one entry that is refused does not take the others with it."""
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            try:
+                await self._insert(half)
+            except AuditUnavailable as error:
+                _fail(half, error)
+
+    async def _carry_out(self, entries: Sequence[Entry]) -> int:
+        """Insert, again and again while the database is away; the number of rows that were new."""
+        arguments = _arguments(entries, self.lease_seconds)
+        for pause in (*RETRY_SECONDS, None):
+            try:
+                failpoints.reach("eventlog.insert")
+                logged: int = await self._connections.system.fetchval(INSERT, *arguments)
+                failpoints.reach("eventlog.inserted")
+                return logged
+            except (*LOST, StateUnavailable) as error:
+                log.warning("eventlog.lost", error=type(error).__name__)
+                if pause is None:
+                    raise AuditUnavailable() from None
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the last pause is None")
 
     async def _compare(self, entry: Entry) -> None:
         """Some rows were there already: ours from an unknown commit, or another's (the reaper ended the turn)."""
@@ -290,17 +387,27 @@ class EventLog:
                 " WHERE core.turn.tenant = x.t AND core.turn.turn = x.u AND core.turn.state = 'open'",
                 [turn.tenant for turn in turns],
                 [turn.id for turn in turns],
-                LEASE_SECONDS,
+                self.lease_seconds,
             )
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self.lease_seconds / RENEWALS)
             try:
                 await self.renew()
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 # Leases have a grace of several renewals; the next one tries again.
                 log.warning("eventlog.renew_failed", error=type(error).__name__)
+
+
+def data_subject(turn: Turn, kept_as: str) -> str:
+    """Whose data key seals an artifact of `turn`: a person's, for one conversation, class and month.
+
+    Destroying all that begin with the pseudonym erases the person, the next part one conversation; the last two let
+    what is old be forgotten (docs/audit.md, "Erasure").
+    """
+    month = time.strftime("%Y-%m", time.gmtime())
+    return f"{turn.principal.pseudonym}/{turn.conversation or '-'}/{kept_as}/{month}"
 
 
 def _started(turn: Turn) -> TurnStarted:
@@ -312,7 +419,7 @@ def _started(turn: Turn) -> TurnStarted:
     )
 
 
-def _arguments(entries: Sequence[Entry]) -> tuple[Any, ...]:
+def _arguments(entries: Sequence[Entry], lease_seconds: float) -> tuple[Any, ...]:
     opened = [entry.turn for entry in entries if entry.rows[0].seq == 0]
     kept = [(entry.turn, *artifact) for entry in entries for artifact in entry.artifacts]
     rows = [row for entry in entries for row in entry.rows]
@@ -331,7 +438,7 @@ def _arguments(entries: Sequence[Entry]) -> tuple[Any, ...]:
         [row.tenant for row in rows],
         [row.turn for row in rows],
         [row.seq for row in rows],
-        LEASE_SECONDS,
+        lease_seconds,
         [entry.turn.tenant for entry in ended],
         [entry.turn.id for entry in ended],
         [entry.outcome for entry in ended],
@@ -349,4 +456,4 @@ def _resolve(entry: Entry) -> None:
 def _fail(entries: Sequence[Entry], error: AuditUnavailable | TurnEnded) -> None:
     for entry in entries:
         if not entry.written.done():
-            entry.written.set_exception(type(error)())
+            entry.written.set_exception(type(error)(str(error)))

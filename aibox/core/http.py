@@ -27,6 +27,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     internal_hosts: Annotated[
         tuple[str, ...], Meta(description="Hosts (or host:port) with internal addresses that may be called")
     ] = ()
+    proxy: Annotated[str, Meta(description="The egress proxy that all other calls go through, `http://host:port`")] = ""
+    enforce: Annotated[
+        bool,
+        Meta(description="Refuse to start without the proxy, or beside it", extra={"env": "EGRESS_ENFORCE"}),
+    ] = False
+    probe: Annotated[
+        str,
+        Meta(
+            description="While enforced, no direct connection to this host:port may succeed at start; empty: not tried"
+        ),
+    ] = "1.1.1.1:443"
 
 
 class AddressRefused(ValidationFailed):
@@ -181,6 +192,7 @@ class Outgoing:
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = frozenset(host.strip().lower() for host in settings.internal_hosts)
+        self._proxy = URL(settings.proxy) if settings.proxy else None
         self._session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
@@ -222,6 +234,7 @@ class Outgoing:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
+                proxy=self._proxy if self._is_outside(target, ours) else None,
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_connect=connect_seconds),
             )
         except (aiohttp.ClientError, OSError) as error:
@@ -229,7 +242,13 @@ class Outgoing:
         return Reply(response)
 
     def _allows(self, host: str, port: int) -> bool:
-        return host in self._allowed or f"{host}:{port}" in self._allowed
+        is_proxy = self._proxy is not None and (host, port) == (self._proxy.raw_host, self._proxy.port)
+        return is_proxy or host in self._allowed or f"{host}:{port}" in self._allowed
+
+    def _is_outside(self, target: URL, ours: Ours | None) -> bool:
+        """Whether a call goes through the proxy, which then judges its name: our own parts are called directly."""
+        host, port = target.raw_host or "", target.port or 0
+        return (host, port) != ours and not self._allows(host, port)
 
     def _judged(self, url: str, ours: Ours | None) -> URL:
         """`url` parsed. Judges a host that is an address; names are judged when they are resolved."""

@@ -7,12 +7,14 @@ A data key belongs to (tenant, subject); destroying it erases whatever was seale
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -114,13 +116,15 @@ def load_rings(path: Path, given: Mapping[str, str]) -> Rings:
 
     The file is created with mode 0600; a wider one refuses the start, as does a key that stands in two rings.
     """
-    stored = _read_key_file(path)
-    texts = {**stored, **{name: text for name, text in given.items() if text}}
-    missing = [name for name in RING_NAMES if name not in texts]
-    if missing:
-        stored |= {name: f"k1:{base64.b64encode(os.urandom(32)).decode()}" for name in missing}
-        _write_key_file(path, stored)
-        texts = {**stored, **texts}
+    given = {name: text for name, text in given.items() if text}
+    texts = {**_read_key_file(path), **given}
+    if any(name not in texts for name in RING_NAMES):
+        with _alone(path.parent):  # two first starts at once: the second finds the first one's keys
+            stored = _read_key_file(path)
+            missing = [name for name in RING_NAMES if name not in stored and name not in given]
+            stored |= {name: f"k1:{base64.b64encode(os.urandom(32)).decode()}" for name in missing}
+            _write_key_file(path, stored)
+        texts = {**stored, **given}
     rings = {name: parse_ring(name, texts[name]) for name in RING_NAMES}
     seen: dict[bytes, str] = {}
     for ring in rings.values():
@@ -129,6 +133,46 @@ def load_rings(path: Path, given: Mapping[str, str]) -> Rings:
             if other != ring.name:
                 raise BootRefused("boot_bad_key", f"Key rings {other} and {ring.name} share a key.")
     return Rings(rings)
+
+
+def add_key(path: Path, ring: str) -> str:
+    """Put a new key first in a ring of the key file; its id. `BootRefused` when the ring is set elsewhere."""
+    with _alone(path.parent):
+        stored = _read_key_file(path)
+        known = _known_ring(path, stored, ring)
+        number = next(n for n in range(1, len(known.keys) + 2) if known.get(f"k{n}") is None)
+        stored[ring] = f"k{number}:{base64.b64encode(os.urandom(32)).decode()},{stored[ring]}"
+        _write_key_file(path, stored)
+    return f"k{number}"
+
+
+def drop_old_keys(path: Path, ring: str) -> list[str]:
+    """Keep only the first key of a ring of the key file; the ids of those that went."""
+    with _alone(path.parent):
+        stored = _read_key_file(path)
+        old = [kid for kid, _ in _known_ring(path, stored, ring).keys[1:]]
+        stored[ring] = stored[ring].split(",", 1)[0]
+        _write_key_file(path, stored)
+    return old
+
+
+def _known_ring(path: Path, stored: Mapping[str, str], ring: str) -> Ring:
+    if ring not in stored:
+        raise BootRefused("boot_bad_key", f"Ring {ring} is not in {path}: change it where you set it.")
+    return parse_ring(ring, stored[ring])
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """No other process is in this block for the same folder, whose entries are on disk at its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+        os.fsync(handle)
+    finally:
+        os.close(handle)  # which unlocks
 
 
 def _read_key_file(path: Path) -> dict[str, str]:
@@ -145,7 +189,6 @@ def _read_key_file(path: Path) -> dict[str, str]:
 
 
 def _write_key_file(path: Path, texts: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:

@@ -5,14 +5,25 @@ No prompt, answer, secret or address is ever logged. `AIBOX_LOG_FORMAT=json` is 
 
 import logging
 import sys
+import time
 from typing import Annotated, Literal
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Meta, Struct
+from prometheus_client import Counter, Histogram
 
 from aibox.core.turn import uuid7
+
+REQUESTS = Counter("aibox_http_requests", "HTTP requests that were answered", ["method", "route", "status"])
+SECONDS = Histogram(
+    "aibox_http_request_seconds",
+    "Time from a request to the end of its answer",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -65,7 +76,7 @@ def configure(settings: Settings) -> None:
 
 
 class Telemetry:
-    """Gives each request an id (`X-Correlation-ID` of the caller is kept) and binds it to every log line of it.
+    """Gives each request an id (`X-Correlation-ID` of the caller is kept), binds it to its log lines, and counts it.
 
     Plain ASGI around the whole application, so that a path nobody serves has an id too.
     """
@@ -80,10 +91,22 @@ class Telemetry:
         given = next((value for name, value in scope["headers"] if name == b"x-correlation-id"), b"")
         request_id = given.decode()[:128] if given.isascii() and given else str(uuid7())
 
+        status = 500
+        began = time.perf_counter()
+
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-correlation-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request=request_id):
-            await self.app(scope, receive, send_with_id)
+        try:
+            with structlog.contextvars.bound_contextvars(request=request_id):
+                await self.app(scope, receive, send_with_id)
+        finally:
+            # The route's template, never the address: its ids would each make a series of their own.
+            route = scope.get("path_template") or "other"
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            REQUESTS.labels(method, route, status).inc()
+            SECONDS.labels(route).observe(time.perf_counter() - began)

@@ -27,14 +27,23 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits in US dollars that a role or a key sets; None is no limit of its own."""
+    """Limits in US dollars that a role or a key sets; None is no limit of its own.
+
+    `monthly_usd` is for the person, whatever the key; `key_usd` is what the API key may spend in its whole life.
+    """
 
     monthly_usd: Decimal | None = None
     per_request_usd: Decimal | None = None
+    key_usd: Decimal | None = None
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified caller. `pseudonym` is random per tenant: the only name that reaches an event."""
+    """A verified caller. `pseudonym` is random per tenant: the only name that reaches an event.
+
+    `auth_time` is when the person last proved who they are (Unix seconds; None for a key), `amr` how (RFC 8176).
+    `issuer` vouches for them ("" is AIBox itself) in its session `issuer_sid`. `models` are all that a key may ask for
+    (None: any), and `proof_key` the thumbprint of the key with which each request must be signed (RFC 9449).
+    """
 
     kind: Kind
     tenant: UUID
@@ -46,6 +55,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     scopes: frozenset[str] | None = None
     limits: CostLimits = CostLimits()
+    issuer: str = ""
+    issuer_sid: str = ""
+    auth_time: int | None = None
+    amr: tuple[str, ...] = ()
+    models: frozenset[str] | None = None
+    proof_key: str | None = None
 
     def may(self, permission: str) -> bool:
         """Whether a dotted permission such as `admin.manage_users`, `memory.read_own` or `chat` is granted."""
@@ -67,12 +82,18 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One request or job: the unit that is logged, sealed and paid for. `id` is a UUIDv7, also the run's id."""
+    """One request or job: the unit that is logged, sealed and paid for. `id` is a UUIDv7, also the run's id.
+
+    What is said in a turn of a `conversation` can be erased with it. `agent` is the id of the agent that runs in it,
+    empty for none: budgets and usage know it by that.
+    """
 
     id: UUID
     principal: Principal
     started_us: int
     parent: UUID | None = None
+    conversation: UUID | None = None
+    agent: str = ""
 
     @property
     def tenant(self) -> UUID:

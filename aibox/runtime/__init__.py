@@ -46,6 +46,25 @@ class Conversation(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class Citation(Struct, frozen=True, kw_only=True):
+    """A passage that was before the model when it answered; `cited`: the answer names it as `[n]`.
+
+    Its text is not kept here: `/v1/knowledge/items/{document_id}/chunks/{chunk_id}` gives it to who may read it now.
+    `meaning` is the cosine similarity with the question; `score` and `rationale` are the search's.
+    """
+
+    n: int
+    document_id: UUID
+    chunk_id: UUID
+    title: str
+    section: str
+    page: int | None
+    score: float
+    meaning: float | None
+    rationale: str
+    cited: bool = False
+
+
 class Item(Struct, frozen=True, kw_only=True):
     """A message in a conversation. Several items with one parent are branches. `run_id` is the turn it belongs to."""
 
@@ -59,6 +78,7 @@ class Item(Struct, frozen=True, kw_only=True):
     status: RunStatus | None = None
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -153,12 +173,13 @@ class QuestionAsked(Event, frozen=True, kw_only=True):
 
 
 class PromptGenerated(Event, frozen=True, kw_only=True):
-    """The prompt of a chat turn is complete; it is an artifact. `recalled` counts memories in it."""
+    """The prompt of a chat turn is complete; it is an artifact. `recalled` and `passages` count what was put in it."""
 
     type: ClassVar[str] = "prompt_generated"
     conversation: str
     messages: int
     recalled: int
+    passages: int = 0
 
 
 class ConversationChanged(Event, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Select, delete, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,7 +12,7 @@ from aibox.core.db import Database
 from aibox.core.errors import BadRequest, NotFound
 from aibox.core.turn import Turn, uuid7
 from aibox.guardrail import Guardrail
-from aibox.runtime import Conversation, ConversationChanged, Item, Run
+from aibox.runtime import Citation, Conversation, ConversationChanged, Item, Run
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
 
 TITLE_LENGTH = 200
@@ -77,6 +78,20 @@ class ConversationStore:
             )
             work.record(changed(turn, conversation, "deleted"))
         await self._guardrail.forget(turn, conversation)
+
+    async def erase(self, turn: Turn, *, owner: UUID, only: UUID | None = None) -> int:
+        """Remove all conversations of a person, or one of them, with their runs and stream events; the number."""
+        theirs = [ConversationRow.tenant == turn.tenant, ConversationRow.owner == owner]
+        if only is not None:
+            theirs.append(ConversationRow.id == only)
+        async with self._db.work(turn) as work:
+            gone = (
+                await work.session.scalars(delete(ConversationRow).where(*theirs).returning(ConversationRow.id))
+            ).all()
+            work.record(*(changed(turn, conversation, "deleted") for conversation in gone))
+        for conversation in gone:
+            await self._guardrail.forget(turn, conversation)
+        return len(gone)
 
     async def items(
         self, turn: Turn, conversation: UUID, *, limit: int = 200, after: str | None = None
@@ -186,6 +201,7 @@ def _item(row: ItemRow, run: RunRow) -> Item:
         status=run.status if is_answer else None,
         finish_reason=run.finish_reason if is_answer else None,
         usage=run.usage if is_answer else None,
+        citations=msgspec.convert(row.citations, tuple[Citation, ...]),
     )
 
 

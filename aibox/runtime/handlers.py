@@ -1,13 +1,17 @@
-"""What the runtime hears: a turn that a crash left and the reaper sealed takes its run with it."""
+"""What the runtime hears: the reaper sealed a turn, whose run fails with it; a person's chats are to be erased."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from aibox.core.connections import Connections
+from aibox.core.eventlog import EventLog
 from aibox.core.events import Bus, Recorded
+from aibox.core.turn import system_turn
+from aibox.runtime.conversations import ConversationStore
 
 
-def subscribe(bus: Bus, connections: Connections) -> None:
-    """Hear `turn_sealed`."""
+def subscribe(bus: Bus, connections: Connections, conversations: ConversationStore, log: EventLog) -> None:
+    """Hear `turn_sealed` and `audit.erasure_ordered`."""
 
     async def fail_abandoned_runs(batch: Sequence[Recorded]) -> None:
         abandoned = [event for event in batch if event.decode()["body"]["outcome"] == "abandoned"]
@@ -21,4 +25,13 @@ def subscribe(bus: Bus, connections: Connections) -> None:
                 [event.turn for event in abandoned],
             )
 
+    async def erase(batch: Sequence[Recorded]) -> None:
+        for event in batch:
+            body = event.decode()["body"]
+            turn = system_turn(event.tenant, parent=event.turn)
+            only = None if body["conversation"] is None else UUID(body["conversation"])
+            await conversations.erase(turn, owner=UUID(body["person"]), only=only)
+            await log.end(turn, "sealed")
+
+    bus.subscribe("runtime.erasure", erase, types={"audit.erasure_ordered"})
     bus.subscribe("runtime.abandoned", fail_abandoned_runs, types={"turn_sealed"})

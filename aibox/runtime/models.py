@@ -37,6 +37,7 @@ class ItemRow(Row):
     content: Mapped[str] = mapped_column(Text, default="")
     model_content: Mapped[str] = mapped_column(Text, default="")
     run: Mapped[UUID]
+    citations: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 

@@ -14,9 +14,10 @@ from aibox.audit import Receipt
 from aibox.core.errors import Internal, ValidationFailed, revive
 from aibox.core.turn import Turn
 from aibox.identity import Identity
-from aibox.runtime import Chat, Conversation, Conversations, Question
+from aibox.runtime import Chat, Citation, Conversation, Conversations, Question
 from aibox.runtime.completions import Completions
 from aibox.runtime.embeddings import Embeddings
+from aibox.runtime.live_replay import LiveReplay, LiveReplayed
 from aibox.runtime.schemas import (
     AnswerMessage,
     ChatRequest,
@@ -32,11 +33,13 @@ from aibox.runtime.schemas import (
 from aibox.runtime.sse import EventStream
 
 CHAT = {"policy": "chat", "scope": "chat"}
+CHAT_TURN = {**CHAT, "rate": "turn"}
 MODELS = {"policy": "chat", "scope": "models"}
+MODEL_TURN = {**MODELS, "rate": "turn"}
 Plain = Request[Any, Any, Any]
 
 
-@post("/v1/chat", opt=CHAT, status_code=200)
+@post("/v1/chat", opt=CHAT_TURN, status_code=200)
 async def chat_sync(
     request: Plain, turn: NamedDependency[Turn], data: JSONBody[ChatRequest], chat: NamedDependency[Chat]
 ) -> ChatResponse:
@@ -64,11 +67,12 @@ async def chat_sync(
                     receipt=msgspec.convert(content["receipt"], Receipt),
                     message=AnswerMessage(id=started.item_id, content="".join(pieces)),
                     usage=usage,
+                    citations=msgspec.convert(content["citations"], list[Citation]),
                 )
     raise Internal()
 
 
-@post("/v1/chat/stream", opt=CHAT, status_code=200, media_type="text/event-stream")
+@post("/v1/chat/stream", opt=CHAT_TURN, status_code=200, media_type="text/event-stream")
 async def chat_stream(
     request: Plain,
     turn: NamedDependency[Turn],
@@ -83,22 +87,28 @@ async def chat_stream(
     return EventStream(events, lambda: identity.recheck(turn), {"X-Aibox-Session-Id": str(started.session_id)})
 
 
-@post("/v1/chat/completions", opt=MODELS, status_code=200)
+@post("/v1/chat/completions", opt=MODEL_TURN, status_code=200)
 async def chat_completions(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """OpenAI's Chat Completions: any client that speaks it, streaming and not."""
     return completions.serve(*await _call(request), "chat_completions")
 
 
-@post("/v1/responses", opt=MODELS, status_code=200)
+@post("/v1/responses", opt=MODEL_TURN, status_code=200)
 async def responses(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """OpenAI's Responses, streaming and not; nothing is stored, so each request brings its whole conversation."""
     return completions.serve(*await _call(request), "responses")
 
 
-@post("/v1/messages", opt=MODELS, status_code=200)
+@post("/v1/messages", opt=MODEL_TURN, status_code=200)
 async def messages(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
     """Anthropic's Messages, streaming and not."""
-    return completions.serve(*await _call(request), "messages")
+    return completions.serve(*await _call(request), "messages", request.headers)
+
+
+@post("/v1/messages/count_tokens", opt=MODELS, status_code=200)
+async def count_tokens(request: Plain, completions: NamedDependency[Completions]) -> ASGIApp:
+    """How many tokens a Messages request has: the provider's count, or an estimate (`X-Aibox-Estimated`)."""
+    return completions.count(*await _call(request), request.headers)
 
 
 @post("/v1/embeddings", opt=MODELS, status_code=200)
@@ -191,7 +201,7 @@ class ConversationController(Controller):
     ) -> RunList:
         return RunList(runs=list(await conversations.runs(turn, conversation_id)))
 
-    @get("/runs/{run_id:uuid}/events", media_type="text/event-stream")
+    @get("/runs/{run_id:uuid}/events", opt={"rate": "stream"}, media_type="text/event-stream")
     async def events(
         self,
         turn: NamedDependency[Turn],
@@ -242,12 +252,22 @@ def _view(conversation: Conversation) -> SessionView:
     )
 
 
+@post("/v1/audit/turns/{turn_id:uuid}/replay/live", opt=MODEL_TURN, status_code=200)
+async def replay_live(
+    turn: NamedDependency[Turn], turn_id: FromPath[UUID], live_replay: NamedDependency[LiveReplay]
+) -> LiveReplayed:
+    """Ask the turn's recorded prompt again as the caller, as a new turn without tools, and compare the answers."""
+    return await live_replay.again(turn, turn_id)
+
+
 ROUTES: list[Any] = [
+    replay_live,
     chat_sync,
     chat_stream,
     chat_completions,
     responses,
     messages,
+    count_tokens,
     embed,
     SessionController,
     ConversationController,

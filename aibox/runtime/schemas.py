@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from aibox.audit import Receipt
-from aibox.runtime import Item, Run
+from aibox.runtime import Citation, Item, Run
 
 
 class TextPart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ class ChatResponse(Struct, frozen=True, kw_only=True):
     receipt: Receipt
     message: AnswerMessage
     usage: dict[str, Any] | None
-    citations: list[dict[str, Any]] = []
+    citations: list[Citation] = []
     artifacts: list[dict[str, Any]] = []
 
 

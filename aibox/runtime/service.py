@@ -15,22 +15,25 @@ from aibox.core.errors import AIBoxError, Conflict, Internal, NotFound, StateUna
 from aibox.core.events import TurnFailed, text_artifact
 from aibox.core.turn import Turn, uuid7
 from aibox.guardrail import Blocked
+from aibox.observability import BudgetExceeded
+from aibox.router import require_allowed
 from aibox.runtime import Question, QuestionAsked, RunEnded, RunStatus, Started, StreamEvent, StreamExpired
 from aibox.runtime.conversations import ConversationStore, changed, newest_item, owned
 from aibox.runtime.feed import ENDINGS, Feed, stored
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
-from aibox.runtime.steps import Parts, State, Step
+from aibox.runtime.steps import MODEL, Parts, State, Step
 from aibox.runtime.steps.ask import ask
+from aibox.runtime.steps.consult import consult
 from aibox.runtime.steps.guard_in import InputBlocked, guard_in
 from aibox.runtime.steps.guard_out import guard_out
 from aibox.runtime.steps.prepare import prepare
 from aibox.runtime.steps.recall import recall
 from aibox.runtime.steps.remember import remember
-from aibox.runtime.steps.resolve import resolve, store
+from aibox.runtime.steps.resolve import citations, resolve, store
 
 log = structlog.get_logger("aibox.runtime")
 
-STEPS: tuple[Step, ...] = (prepare, guard_in, recall, ask, guard_out, resolve, remember)
+STEPS: tuple[Step, ...] = (prepare, guard_in, recall, consult, ask, guard_out, resolve, remember)
 MAX_QUESTION = 200_000
 FOLLOW_SECONDS = 0.5
 STORE_TRIES = 6
@@ -100,11 +103,13 @@ class ChatService:
     async def start(self, turn: Turn, question: Question) -> Started:
         if self._tasks is None:
             raise ShuttingDown()
+        require_allowed(turn, MODEL)
         question = msgspec.structs.replace(question, text=question.text.replace("\x00", ""))  # which no table takes
         if not question.text.strip():
             raise ValidationFailed(fields=[{"field": "messages", "error": "The last message is empty."}])
         if len(question.text) > MAX_QUESTION:
             raise ValidationFailed(fields=[{"field": "messages", "error": f"Longer than {MAX_QUESTION} characters."}])
+        turn = msgspec.structs.replace(turn, conversation=question.session_id or uuid7())
         state = await self._store_question(turn, question)
         live = self._live[turn.id] = Live(state)
         live.task = self._tasks.create_task(self._run(live), name=f"run.{turn.id}")
@@ -147,7 +152,7 @@ class ChatService:
         async with self._parts.db.work(turn) as work:
             if question.session_id is None:
                 conversation = ConversationRow(
-                    tenant=turn.tenant, id=uuid7(), owner=turn.principal.id, title="", pinned=False
+                    tenant=turn.tenant, id=turn.conversation, owner=turn.principal.id, title="", pinned=False
                 )
                 work.session.add(conversation)
                 await work.session.flush()
@@ -233,6 +238,7 @@ class ChatService:
                 "session_id": str(state.session_id),
                 "item_id": str(state.item_id),
                 "finish_reason": finish_reason,
+                "citations": msgspec.to_builtins(citations(state)),
                 "receipt": msgspec.to_builtins(receipt),
             },
         )
@@ -269,7 +275,7 @@ class ChatService:
             return
         await self._store(live, "failed", "error", code=error.code)
         await self._parts.log.log(turn, TurnFailed(code=error.code))
-        await self._parts.log.end(turn, "failed")
+        await self._parts.log.end(turn, "denied" if isinstance(error, BudgetExceeded) else "failed")
         live.state.feed.emit("error", {"error": str(error), "code": error.code, "turn_id": str(turn.id)})
 
     async def _store(self, live: Live, status: RunStatus, finish_reason: str, code: str | None = None) -> None:

@@ -1,8 +1,8 @@
 """Makes the frozen receipts of this folder from fixed seeds: `python -m tests.vectors.make`, the same bytes each time.
 
 A valid case is a receipt every verifier must accept; an invalid one bends one thing and is otherwise built
-as an attacker with the log's own keys would build it, so that only the named step can refuse. `index.json`
-says which step, and why.
+as an attacker with the log's own keys would build it, so that only the named steps can refuse. `index.json`
+says which, and why.
 
 ML-DSA signing is randomised, so the signatures made once are kept in `ml-dsa.json` and used again.
 """
@@ -18,11 +18,12 @@ from typing import Any, ClassVar, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from aibox.audit import merkle, receipts
-from aibox.audit.notes import Signer
+from aibox.audit import merkle, notes, receipts
+from aibox.audit.notes import Cosigner, Signer
 from aibox.core.events import Artifact, canonical, leaf_hash
 
 FOLDER = Path(__file__).parent
+SIGNED = FOLDER / "ml-dsa.json"
 ORIGIN = "aibox.example/audit/l/k7dq2x5m/2026"
 TENANT = "0190a3c0-0000-7000-8000-00000000a1b0"
 NOON = 1_780_000_000
@@ -46,7 +47,7 @@ def uuid7(name: str) -> str:
 class Remembered:
     """An ML-DSA key that signs each message once and for all."""
 
-    memory: ClassVar[dict[str, str]] = {}
+    memory: ClassVar[dict[str, str]] = json.loads(SIGNED.read_bytes()) if SIGNED.exists() else {}
     used: ClassVar[set[str]] = set()
 
     def __init__(self, key: MLDSA44PrivateKey) -> None:
@@ -66,6 +67,14 @@ def signer(origin: str, name: str = "log") -> Signer:
     ml_dsa = Remembered(MLDSA44PrivateKey.from_seed_bytes(seed(f"{name} ml-dsa-44")))
     ed25519 = Ed25519PrivateKey.from_private_bytes(seed(f"{name} ed25519"))
     return Signer(origin, ed25519, cast(MLDSA44PrivateKey, ml_dsa))
+
+
+def cosigner(name: str) -> Cosigner:
+    """A witness, from fixed seeds."""
+    ml_dsa = Remembered(MLDSA44PrivateKey.from_seed_bytes(seed(f"{name} ml-dsa-44")))
+    return Cosigner(
+        name, Ed25519PrivateKey.from_private_bytes(seed(f"{name} ed25519")), cast(MLDSA44PrivateKey, ml_dsa)
+    )
 
 
 def envelope_key(name: str = "day 1") -> Ed25519PrivateKey:
@@ -149,6 +158,20 @@ def nothing(fields: Fields) -> None:
 
 
 @dataclass
+class Stone:
+    """A tombstone over artifacts (event, number) of the case's turn and some of others, and where it can be bent."""
+
+    arts: Sequence[tuple[int, int]] = ((1, 0),)
+    others: int = 5
+    log: str = ""
+    """The origin of the log it is in, when it is not the receipt's."""
+    entry: Edit = nothing
+    item: Edit = nothing
+    checkpoint: Callable[[str], str] = lambda note: note
+    at: int = NOON + 2
+
+
+@dataclass
 class Case:
     """A receipt, and every place where it can be bent before the next thing is hashed or signed over it."""
 
@@ -166,6 +189,10 @@ class Case:
     root: Callable[[Sequence[bytes]], bytes] = merkle.root
     withheld: Sequence[int] = ()
     openings: Sequence[receipts.Opening] = ()
+    witnesses: Sequence[Cosigner] = ()
+    cosigned_at: int = NOON + 5
+    older: int | None = None
+    stones: Sequence[Stone] = ()
     outcome: receipts.Outcome = "sealed"
     origin: str = ORIGIN
     span: int = receipts.SPAN
@@ -192,8 +219,10 @@ class Case:
         envelope = self._envelope(log, texts, receipts.key_id(public))
         signature = self.sign(private, envelope)
         log.append(envelope)
+        raised = [self._raise(stone, Log(stone.log) if stone.log else log) for stone in self.stones]
         log.others(self.after)
         size = len(log.entries)
+        note, witnesses = self._cosigned(self.signer.sign(size, log.tree.root(), at_seconds=self.at))
         data = receipts.bundle(
             envelope=envelope,
             signature=signature,
@@ -202,14 +231,75 @@ class Case:
             key_inclusion=log.tree.inclusion(index),
             chain=[leaf_hash(entry) for entry in log.entries[index + 1 : place]],
             inclusion=log.tree.inclusion(place),
-            checkpoint=self.checkpoint(self.signer.sign(size, log.tree.root(), at_seconds=self.at)),
+            checkpoint=self.checkpoint(note),
             vkeys=[str(key) for key in self.signer.keys],
             openings=self.openings,
             withheld=self.withheld,
+            witnesses=witnesses,
+            older=self._older(log.tree),
+            erasures=[erasure() for erasure in raised],
         )
         bundle = json.loads(data)
+        for stone, item in zip(self.stones, bundle.get("erased", []), strict=True):
+            stone.item(item)
         self.bundle(bundle)
         return self.text(encode(bundle))
+
+    def _cosigned(self, note: str) -> tuple[str, list[str]]:
+        """The note with the witnesses' lines, and their keys in the same order."""
+        head = notes.parse_checkpoint(note)
+        signed = {
+            str(key): line + "\n"
+            for witness in self.witnesses
+            for key, line in zip(
+                witness.keys, witness.cosign(head, at_seconds=self.cosigned_at).splitlines(), strict=True
+            )
+        }
+        return note + "".join(signed[vkey] for vkey in sorted(signed)), sorted(signed)
+
+    def _older(self, tree: merkle.Tree) -> receipts.OlderHead | None:
+        if self.older is None:
+            return None
+        return receipts.OlderHead(size=self.older, root=tree.root(self.older), path=tree.consistency(self.older))
+
+    def _raise(self, stone: Stone, log: Log) -> Callable[[], receipts.Erasure]:
+        """Append the tombstone; its proof can be made when the log has all its entries."""
+        if stone.log:
+            log.others(4)
+        index = len(log.entries)
+        erased = [bytes.fromhex(self.events[event]["arts"][number]["c"]) for event, number in stone.arts]
+        commitments = sorted([*erased, *(seed(f"erased {number}") for number in range(stone.others))])
+        fields = json.loads(
+            receipts.tombstone(
+                commitments,
+                origin=log.origin,
+                index=index,
+                prev=log.link,
+                tenant=cast(Any, TENANT),
+                turn=cast(Any, uuid7("erasure")),
+                reason="request",
+                erased_us=(NOON + 1) * 1_000_000,
+            )
+        )
+        stone.entry(fields)
+        entry = encode(fields)
+        log.append(entry)
+        tree = merkle.Tree(receipts.erased_leaves(commitments))
+
+        def erasure() -> receipts.Erasure:
+            by = signer(log.origin) if stone.log else self.signer
+            return receipts.Erasure(
+                entry=entry,
+                inclusion=log.tree.inclusion(index),
+                checkpoint=stone.checkpoint(by.sign(len(log.entries), log.tree.root(), at_seconds=stone.at)),
+                vkeys=[str(key) for key in by.keys],
+                arts=[
+                    receipts.ErasedArtifact(event=event, art=number, place=place, path=tree.inclusion(place))
+                    for (event, number), place in zip(stone.arts, map(commitments.index, erased), strict=True)
+                ],
+            )
+
+        return erasure
 
     def _envelope(self, log: Log, texts: list[bytes], kid: str) -> bytes:
         sealed = receipts.Sealed(
@@ -287,6 +377,13 @@ def nested(depth: int) -> Fields:
     for _ in range(depth - 2):
         value = {"in": value}
     return value
+
+
+def asked_at_once() -> list[Fields]:
+    """A turn whose first event has the artifacts."""
+    events = small()
+    events[0]["arts"], events[1]["arts"] = events[1]["arts"], []
+    return events
 
 
 def bent(events: list[Fields], place: int, edit: Edit) -> list[Fields]:
@@ -395,11 +492,89 @@ def wrong_key_id(bundle: Fields) -> None:
     bundle["vkeys"][0] = f"{name}+00000000+{key}"
 
 
-def policy(*logs: tuple[str, str]) -> bytes:
+def in_vkey(number: int, text: str, *, at: int) -> Edit:
+    """Put text into a verifier key."""
+
+    def edit(bundle: Fields) -> None:
+        vkey = bundle["vkeys"][number]
+        bundle["vkeys"][number] = vkey[:at] + text + vkey[at:]
+
+    return edit
+
+
+def upper_key_id(bundle: Fields) -> None:
+    name, key_id, key = bundle["vkeys"][1].split("+", 2)
+    bundle["vkeys"][1] = f"{name}+{key_id.upper()}+{key}"
+    assert key_id != key_id.upper()
+
+
+def short_key(bundle: Fields) -> None:
+    name, key_id, key = bundle["vkeys"][0].split("+", 2)
+    bundle["vkeys"][0] = f"{name}+{key_id}+{base64.b64encode(base64.b64decode(key)[:-1]).decode()}"
+
+
+def nested_lists(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def wrong_witness_id(bundle: Fields) -> None:
+    name, _, key = bundle["witnesses"][0].split("+", 2)
+    bundle["witnesses"][0] = f"{name}+00000000+{key}"
+
+
+def cosigned_elsewhere(number: int) -> bytes:
+    """The witness's signature of another head, made at the same time."""
+    other = notes.parse_checkpoint(signer(ORIGIN).sign(7, seed("another root"), at_seconds=NOON))
+    line = cosigner("witness.example/a").cosign(other, at_seconds=NOON + 5).splitlines()[number]
+    return base64.b64decode(line.split(" ")[2])
+
+
+def with_a_cosignature(note: str) -> str:
+    return note + cosigner("witness.example/a").cosign(notes.parse_checkpoint(note), at_seconds=NOON + 5)
+
+
+def continued(size: int, root: bytes, path: list[str]) -> Edit:
+    return lambda bundle: bundle.update(consistency={"from": size, "path": path, "root": (root or bytes(32)).hex()})
+
+
+def at_own_size(bundle: Fields) -> None:
+    """Name the head itself as the older one."""
+    head = notes.parse_checkpoint(bundle["checkpoint"])
+    continued(head.size, head.root, [])(bundle)
+
+
+def swapped_paths(item: Fields) -> None:
+    first, second = item["arts"]
+    first["path"], second["path"] = second["path"], first["path"]
+
+
+def policy(*logs: tuple[str, str], **more: Any) -> bytes:
     """A policy that pins, for each (origin, seed name), the keys of that log."""
     pinned = [{"origin": origin, "vkeys": [str(key) for key in signer(origin, name).keys]} for origin, name in logs]
-    return encode({"logs": pinned})
+    return encode({"logs": pinned, **more})
 
+
+def witnesses(*named: Cosigner) -> list[str]:
+    return sorted(str(key) for one in named for key in one.keys)
+
+
+def pin(size: int, *, name: str = "log", origin: str = ORIGIN, root: bytes | None = None) -> bytes:
+    """A head of the log that a default case makes, as someone kept it."""
+    return signer(origin, name).sign(size, root or of_case(size), at_seconds=NOON - 1).encode()
+
+
+def of_case(size: int) -> bytes:
+    """The root that the log of `continued` had at `size`."""
+    bundle = json.loads(Case(older=size, after=6).build())
+    return bytes.fromhex(bundle["consistency"]["root"])
+
+
+# Of WITNESS, the Ed25519 key is the first in order.
+WITNESS, SECOND, THIRD = (cosigner(f"witness.example/{name}") for name in ("a", "b", "c"))
+NEXT_YEAR = "aibox.example/audit/l/p4nx8rtz/2027"
 
 ROMAN = 'ä€𝄞\u2028\u007f\b\t\n\f\r\u0001\\"/<>&'
 ESCAPES = {"text": ROMAN, "least": -(2**53 - 1), "most": 2**53 - 1, "no": None, "yes": True, "none": [], "": {}}
@@ -430,6 +605,56 @@ VALID: dict[str, tuple[str, Case]] = {
     "last-of-span": ("the last entry the key may sign", Case(before_key=1, between=3, span=4)),
     "last-entry": ("the last entry of a tree of seven, whose path is short", Case(between=5, after=0)),
     "long-chain": ("120 entries between key leaf and envelope", Case(between=120, after=60)),
+    "witnessed": ("two witnesses cosigned the head, each with both its keys", Case(witnesses=[WITNESS, SECOND])),
+    "continued": ("the head continues one of 3 entries, which is named", Case(older=3, after=6)),
+    "continued-from-4": ("from a whole subtree: its root is no part of the path", Case(older=4, after=3)),
+    "continued-from-1": ("from the first entry of a log of two", Case(older=1, between=0, after=0)),
+    "erased": ("an artifact is erased by a tombstone in the same log", Case(stones=[Stone()], after=3)),
+    "erased-alone": ("the only artifact that a tombstone erases", Case(stones=[Stone(others=0)])),
+    "erased-next-year": (
+        "two artifacts are erased by a tombstone in the next year's log",
+        Case(stones=[Stone(arts=[(1, 0), (1, 1)], log=NEXT_YEAR)]),
+    ),
+    "erased-twice": (
+        "one artifact erased, another opened, and one more erased later",
+        Case(
+            events=chat(),
+            stones=[Stone(arts=[(3, 0)], others=2), Stone(arts=[(5, 0)], others=7)],
+            openings=[opening(5, 0, ANSWER)],
+        ),
+    ),
+    "everything": (
+        "witnesses, an older head, an opening, an erasure and a withheld event in one receipt",
+        Case(
+            events=chat(),
+            witnesses=[THIRD],
+            older=2,
+            stones=[Stone(arts=[(3, 0)])],
+            openings=[opening(5, 0, ANSWER)],
+            withheld=[2],
+        ),
+    ),
+    "continued-from-5": (
+        "from the right half, in which 1 of 3 entries is old",
+        Case(older=5, between=3, after=2),
+    ),
+    "continued-from-13": ("13 of 14 entries are old", Case(older=13, between=8, after=4)),
+    "span-1": ("a key that may sign one entry", Case(between=0, span=1)),
+    "first-event-opened": (
+        "the artifacts of turn_started are opened and erased",
+        Case(events=asked_at_once(), openings=[opening(0, 0, PROMPT)], stones=[Stone(arts=[(0, 1)])]),
+    ),
+    "erased-by-retention": ("erased because its time was over", Case(stones=[Stone(entry=put(reason="retention"))])),
+    "witnessed-by-one-key": (
+        "a witness with an Ed25519 key alone",
+        Case(witnesses=[WITNESS], checkpoint=lambda n: "\n".join([*lines(n)[:-2], ""]), bundle=drop("witnesses", 1)),
+    ),
+    "first-second": ("a head that was signed in the first second of 1970", Case(at=1)),
+    "last-second": ("a head that was signed in the last second of 9999", Case(at=253_402_300_799)),
+    "no-artifacts": (
+        "a turn whose events have no artifacts, in a log of 20 entries",
+        Case(events=[*chat()[:1], event(uuid7("chat"), 1, "turn_sealed", {})], after=16),
+    ),
     "failed": ("outcome failed", Case(events=small(outcome="failed"), outcome="failed")),
     "denied": ("outcome denied", Case(events=small(outcome="denied"), outcome="denied")),
     "abandoned": ("outcome abandoned", Case(events=small(outcome="abandoned"), outcome="abandoned")),
@@ -663,6 +888,287 @@ INVALID: dict[str, tuple[str, str, Case]] = {
         Case(checkpoint=restate(0, lambda s: bytes(4) + s[4:])),
     ),
     "verifier-key-id": ("checkpoint", "a verifier key whose id is not its own", Case(bundle=wrong_key_id)),
+    "vkey-name-with-space": ("form", "a verifier key named with a space", Case(bundle=in_vkey(0, " ", at=0))),
+    "vkey-without-id": ("form", "a verifier key without its parts", Case(bundle=set_in("vkeys", 0, "key"))),
+    "vkey-upper-case-id": ("form", "a key id in capitals", Case(bundle=upper_key_id)),
+    "vkey-short": ("form", "an Ed25519 key of 31 bytes", Case(bundle=short_key)),
+    "two-ed25519-keys": ("form", "no ML-DSA-44 key", Case(bundle=lambda b: set_in("vkeys", 1, b["vkeys"][0])(b))),
+    "hash-is-a-number": ("form", "a number where a hash belongs", Case(bundle=set_in("chain", 0, 1))),
+    "signature-is-a-number": ("form", "a number where base64 belongs", Case(bundle=put(signature=1))),
+    "event-negative": ("form", "a time before 1970", Case(events=bent(small(), 1, put(ts_us=-1)))),
+    "event-large-negative": ("form", "-2^53", Case(events=with_body(1, {"n": -(2**53)}))),
+    "event-depth-33-of-lists": (
+        "form",
+        "one level too deep, in lists",
+        Case(events=with_body(1, {"in": nested_lists(31)})),
+    ),
+    "key-span-0": ("form", "a key that may sign nothing", Case(key=put(span=0))),
+    "checkpoint-size-large": (
+        "form",
+        "a size of 2^53",
+        Case(checkpoint=lambda n: n.replace("\n5\n", "\n9007199254740992\n")),
+    ),
+    "checkpoint-root-long": (
+        "form",
+        "a root of 33 bytes",
+        Case(checkpoint=lambda n: n.replace(lines(n)[2], base64.b64encode(bytes(33)).decode())),
+    ),
+    "checkpoint-size-largest": (
+        "key inclusion checkpoint",
+        "a head that claims as many entries as there can be",
+        Case(checkpoint=lambda n: n.replace("\n5\n", "\n9007199254740991\n")),
+    ),
+    "checkpoint-year-10000": ("checkpoint", "a time after the year 9999, by a second", Case(at=253_402_300_800)),
+    "checkpoint-time-of-8-bytes": ("checkpoint", "a time whose first byte counts", Case(at=(1 << 56) + 5)),
+    "envelope-at-its-key": (
+        "key chain inclusion",
+        "an envelope in the place of its own key leaf",
+        Case(before_key=1, envelope=put(idx=1)),
+    ),
+    "inclusion-path-long-below": (
+        "inclusion",
+        "a hash too many below the entry",
+        Case(bundle=lambda b: b["inclusion"].insert(0, "00" * 32)),
+    ),
+    # witnesses
+    "witnesses-empty": ("form", "a list of no witnesses is left out", Case(bundle=put(witnesses=[]))),
+    "witness-of-log-type": (
+        "form",
+        "a log's Ed25519 key as a witness's",
+        Case(witnesses=[WITNESS], bundle=lambda b: b["witnesses"].__setitem__(0, b["vkeys"][0])),
+    ),
+    "cosignature-cut": (
+        "form",
+        "a cosignature that is a byte short",
+        Case(witnesses=[WITNESS], checkpoint=restate(2, lambda s: s[:-1])),
+    ),
+    "cosignature-of-log-length": (
+        "form",
+        "a cosignature without a time",
+        Case(witnesses=[WITNESS], checkpoint=restate(2, lambda s: s[:4] + s[12:])),
+    ),
+    "cosignature-missing": (
+        "checkpoint",
+        "a witness is named whose cosignature is not there",
+        Case(witnesses=[WITNESS], checkpoint=lambda note: "\n".join([*lines(note)[:-2], ""])),
+    ),
+    "witness-missing": (
+        "checkpoint",
+        "a cosignature by a witness that is not named",
+        Case(witnesses=[WITNESS], bundle=drop("witnesses", 1)),
+    ),
+    "witness-unnamed": (
+        "checkpoint",
+        "cosignatures, and no witnesses at all",
+        Case(witnesses=[WITNESS], bundle=put(witnesses=None)),
+    ),
+    "witness-twice": (
+        "checkpoint",
+        "one cosignature, counted twice",
+        Case(
+            witnesses=[WITNESS],
+            checkpoint=lambda note: note + line_of(note, 3) + "\n",
+            bundle=twice("witnesses"),
+        ),
+    ),
+    "witnesses-unsorted": (
+        "checkpoint",
+        "the witnesses in another order",
+        Case(
+            witnesses=[WITNESS],
+            checkpoint=lambda note: "\n".join([*lines(note)[:-3], *lines(note)[-3:-1][::-1], ""]),
+            bundle=lambda b: b["witnesses"].reverse(),
+        ),
+    ),
+    "cosignature-of-other-head": (
+        "checkpoint",
+        "an Ed25519 cosignature of another head",
+        Case(witnesses=[WITNESS], checkpoint=restate(2, lambda s: s[:12] + cosigned_elsewhere(0)[12:])),
+    ),
+    "cosignature-of-other-head-ml-dsa": (
+        "checkpoint",
+        "an ML-DSA-44 cosignature of another head",
+        Case(witnesses=[WITNESS], checkpoint=restate(3, lambda s: s[:12] + cosigned_elsewhere(1)[12:])),
+    ),
+    "cosignature-other-time": (
+        "checkpoint",
+        "the time of a cosignature was moved by a second",
+        Case(witnesses=[WITNESS], checkpoint=restate(2, lambda s: s[:11] + bytes([s[11] ^ 1]) + s[12:])),
+    ),
+    "cosignature-no-time": ("checkpoint", "cosigned in 1970", Case(witnesses=[WITNESS], cosigned_at=0)),
+    "cosignature-far-future": (
+        "checkpoint",
+        "cosigned in the year 10000",
+        Case(witnesses=[WITNESS], cosigned_at=253_402_300_800),
+    ),
+    "cosignature-key-id": (
+        "checkpoint",
+        "a cosignature line with another key id",
+        Case(witnesses=[WITNESS], checkpoint=restate(2, lambda s: bytes(4) + s[4:])),
+    ),
+    "cosignature-other-name": (
+        "checkpoint",
+        "a cosignature line with another name",
+        Case(
+            witnesses=[WITNESS], checkpoint=lambda n: n.replace("\n— witness.example/a ", "\n— witness.example/z ", 1)
+        ),
+    ),
+    "cosignature-lengths-swapped": (
+        "checkpoint",
+        "the cosignatures of a witness's two keys in each other's place",
+        Case(
+            witnesses=[WITNESS],
+            checkpoint=lambda note: "\n".join([*lines(note)[:-3], *lines(note)[-3:-1][::-1], ""]),
+        ),
+    ),
+    "witness-key-id": (
+        "checkpoint",
+        "a witness's key whose id is not its own",
+        Case(witnesses=[WITNESS], bundle=wrong_witness_id),
+    ),
+    # the older head
+    "older-0": (
+        "form",
+        "every log continues the empty one: there is nothing to say",
+        Case(bundle=continued(0, b"", [])),
+    ),
+    "older-same": ("checkpoint", "a head does not continue itself", Case(older=3, after=6, bundle=at_own_size)),
+    "older-larger": (
+        "checkpoint",
+        "a head does not continue a larger one",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"].update({"from": 99})),
+    ),
+    "older-other-root": (
+        "checkpoint",
+        "the older head had another root: the log was rewritten",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"].update(root="00" * 32)),
+    ),
+    "older-other-root-of-4": (
+        "checkpoint",
+        "another root of a whole subtree, which the path then starts from",
+        Case(older=4, after=3, bundle=lambda b: b["consistency"].update(root="00" * 32)),
+    ),
+    "older-other-size": (
+        "checkpoint",
+        "the path is of another size",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"].update({"from": 5})),
+    ),
+    "older-path-short": (
+        "checkpoint",
+        "a path with a hash too few",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"]["path"].pop(0)),
+    ),
+    "older-path-long": (
+        "checkpoint",
+        "a path with a hash too many",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"]["path"].insert(0, "00" * 32)),
+    ),
+    "older-path-long-of-4": (
+        "checkpoint",
+        "a path from a whole subtree with a hash too many",
+        Case(older=4, after=3, bundle=lambda b: b["consistency"]["path"].insert(0, "00" * 32)),
+    ),
+    "older-path-empty": (
+        "checkpoint",
+        "no path at all",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"]["path"].clear()),
+    ),
+    "older-path-replaced": (
+        "checkpoint",
+        "a path of something else",
+        Case(older=3, after=6, bundle=lambda b: b["consistency"]["path"].__setitem__(-1, "ab" * 32)),
+    ),
+    # tombstones
+    "erased-empty": ("form", "a list of no erasures is left out", Case(bundle=put(erased=[]))),
+    "erased-nothing": ("form", "a tombstone that is there for no artifact", Case(stones=[Stone(item=put(arts=[]))])),
+    "tombstone-unknown-reason": (
+        "form",
+        "a reason that does not exist",
+        Case(stones=[Stone(entry=put(reason="accident"))]),
+    ),
+    "tombstone-of-none": ("form", "a tombstone over nothing", Case(stones=[Stone(entry=put(count=0))])),
+    "tombstone-spaced": (
+        "form",
+        "a tombstone spelled in another way",
+        Case(stones=[Stone(item=lambda i: i.update(leaf=i["leaf"].replace(",", ", ", 1)))]),
+    ),
+    "tombstone-other-tenant": (
+        "openings",
+        "a tombstone of another tenant",
+        Case(stones=[Stone(entry=put(tenant=uuid7("tenant")))]),
+    ),
+    "tombstone-other-log": (
+        "openings",
+        "a tombstone that says it is in another log than its head",
+        Case(stones=[Stone(entry=put(log=NEXT_YEAR))]),
+    ),
+    "tombstone-forged-head": (
+        "openings",
+        "the head over the tombstone is signed by someone else",
+        Case(stones=[Stone(item=lambda i: i.update(vkeys=[str(key) for key in OTHER.keys]))]),
+    ),
+    "tombstone-cosigned": (
+        "openings",
+        "a head with a cosignature that nobody checks",
+        Case(witnesses=[WITNESS], stones=[Stone(checkpoint=with_a_cosignature)]),
+    ),
+    "tombstone-not-in-tree": (
+        "openings",
+        "the tombstone is not where it says it is",
+        Case(stones=[Stone(item=lambda i: i["inclusion"].reverse())]),
+    ),
+    "tombstone-beyond-head": (
+        "openings",
+        "the last entry claims a place beyond the head",
+        Case(stones=[Stone(entry=put(idx=99))], after=0),
+    ),
+    "tombstone-after-head": (
+        "openings",
+        "the last entry claims the place after it",
+        Case(stones=[Stone(entry=put(idx=5))], after=0),
+    ),
+    "tombstone-no-time": ("openings", "the head over the tombstone says no time", Case(stones=[Stone(at=0)])),
+    "tombstone-other-artifact": (
+        "openings",
+        "the path of another artifact",
+        Case(stones=[Stone(arts=[(1, 0), (1, 1)], item=swapped_paths)]),
+    ),
+    "tombstone-place-beyond": (
+        "openings",
+        "a place beyond the tombstone's count",
+        Case(stones=[Stone(others=0, item=lambda i: i["arts"][0].update(place=1))]),
+    ),
+    "tombstone-path-long": (
+        "openings",
+        "a path with a hash too many",
+        Case(stones=[Stone(item=lambda i: i["arts"][0]["path"].append("00" * 32))]),
+    ),
+    "tombstone-other-root": ("openings", "another root", Case(stones=[Stone(entry=put(root="00" * 32))])),
+    "erased-no-such-artifact": (
+        "openings",
+        "an artifact the event does not have",
+        Case(stones=[Stone(item=lambda i: i["arts"][0].update(art=2))]),
+    ),
+    "erased-no-such-event": (
+        "openings",
+        "an event the turn does not have",
+        Case(stones=[Stone(item=lambda i: i["arts"][0].update(event=3))]),
+    ),
+    "erased-of-withheld": (
+        "openings",
+        "an artifact of an event that is not shown",
+        Case(stones=[Stone()], withheld=[1]),
+    ),
+    "erased-twice-over": (
+        "openings",
+        "one artifact, counted twice",
+        Case(stones=[Stone(item=lambda i: i["arts"].append(i["arts"][0]))]),
+    ),
+    "erased-unsorted": (
+        "openings",
+        "the erased artifacts are not in order",
+        Case(stones=[Stone(arts=[(1, 0), (1, 1)], item=lambda i: i["arts"].reverse())]),
+    ),
     # openings
     "opening-other-data": (
         "openings",
@@ -699,43 +1205,145 @@ INVALID: dict[str, tuple[str, str, Case]] = {
 }
 
 
-POLICIES: dict[str, tuple[str | None, str, bytes]] = {
-    "policy": (None, "the log's own keys", policy((ORIGIN, "log"))),
-    "policy-spaced": (
-        None,
-        "a policy may be formatted by hand",
-        json.dumps(json.loads(policy((ORIGIN, "log"))), indent=2).encode(),
+@dataclass
+class Trust:
+    """What a receipt is judged by: a policy, a head seen before; the step that refuses, if one does; and why."""
+
+    why: str
+    refused: list[str] = field(default_factory=list)
+    receipt: str = "valid/small"
+    policy: bytes | None = None
+    pin: bytes | None = None
+
+
+OWN = (ORIGIN, "log")
+QUORUM = witnesses(WITNESS, SECOND, THIRD)
+
+TRUST: dict[str, Trust] = {
+    "policy": Trust("the log's own keys", policy=policy(OWN)),
+    "policy-spaced": Trust(
+        "a policy may be formatted by hand", policy=json.dumps(json.loads(policy(OWN)), indent=2).encode()
     ),
-    "policy-many": (
-        None,
-        "a rotated key of the same log, and another log",
-        policy((ELSEWHERE, "log"), (ORIGIN, "other log"), (ORIGIN, "log")),
+    "policy-many": Trust(
+        "a rotated key of the same log, and another log", policy=policy((ELSEWHERE, "log"), (ORIGIN, "other log"), OWN)
     ),
-    "policy-other-keys": ("trust", "other keys are pinned for this log", policy((ORIGIN, "other log"))),
-    "policy-other-log": ("trust", "the log is not in the policy", policy((ELSEWHERE, "log"))),
-    "policy-empty": ("trust", "nothing is pinned", encode({"logs": []})),
-    "policy-no-json": ("trust", "not JSON", b"pinned"),
-    "policy-unknown-field": ("trust", "a field nobody knows", policy((ORIGIN, "log"))[:-1] + b',"quorum":1}'),
-    "policy-duplicate-key": ("trust", "two logs members", b'{"logs":[],' + policy((ORIGIN, "log"))[1:]),
+    "policy-other-keys": Trust(
+        "other keys are pinned for this log", refused=["trust"], policy=policy((ORIGIN, "other log"))
+    ),
+    "policy-other-log": Trust("the log is not in the policy", refused=["trust"], policy=policy((ELSEWHERE, "log"))),
+    "policy-empty": Trust("nothing is pinned", refused=["trust"], policy=encode({"logs": []})),
+    "policy-no-json": Trust("not JSON", refused=["trust"], policy=b"pinned"),
+    "policy-unknown-field": Trust("a field nobody knows", refused=["trust"], policy=policy(OWN, note="x")),
+    "policy-duplicate-key": Trust("two logs members", refused=["trust"], policy=b'{"logs":[],' + policy(OWN)[1:]),
+    "policy-quorum-alone": Trust("a quorum of nobody", refused=["trust"], policy=policy(OWN, quorum=1)),
+    "policy-witnesses-alone": Trust(
+        "witnesses without a quorum", refused=["trust"], receipt="valid/witnessed", policy=policy(OWN, witnesses=QUORUM)
+    ),
+    "policy-quorum-0": Trust(
+        "a quorum of none", refused=["trust"], receipt="valid/witnessed", policy=policy(OWN, quorum=0, witnesses=QUORUM)
+    ),
+    "policy-witness-of-log-type": Trust(
+        "a log's key among the witnesses",
+        refused=["trust"],
+        receipt="valid/witnessed",
+        policy=policy(OWN, quorum=1, witnesses=[*QUORUM, str(signer(ORIGIN).keys[0])]),
+    ),
+    "quorum": Trust(
+        "two of three witnesses", receipt="valid/witnessed", policy=policy(OWN, quorum=2, witnesses=QUORUM)
+    ),
+    "quorum-of-keys": Trust(
+        "a witness with two keys counts once",
+        refused=["trust"],
+        receipt="valid/witnessed",
+        policy=policy(OWN, quorum=2, witnesses=witnesses(WITNESS, THIRD)),
+    ),
+    "quorum-missed": Trust(
+        "two of three, and the policy asks for three",
+        refused=["trust"],
+        receipt="valid/witnessed",
+        policy=policy(OWN, quorum=3, witnesses=QUORUM),
+    ),
+    "quorum-of-others": Trust(
+        "only witnesses whom the policy does not name",
+        refused=["trust"],
+        receipt="valid/witnessed",
+        policy=policy(OWN, quorum=1, witnesses=witnesses(THIRD)),
+    ),
+    "quorum-unwitnessed": Trust(
+        "nobody cosigned the head", refused=["trust"], policy=policy(OWN, quorum=1, witnesses=QUORUM)
+    ),
+    "policy-next-year": Trust(
+        "both logs are pinned, the turn's and the tombstone's",
+        receipt="valid/erased-next-year",
+        policy=policy(OWN, (NEXT_YEAR, "log")),
+    ),
+    "policy-this-year": Trust(
+        "the tombstone's log is not in the policy",
+        refused=["trust"],
+        receipt="valid/erased-next-year",
+        policy=policy(OWN),
+    ),
+    "policy-next-year-other-keys": Trust(
+        "other keys are pinned for the tombstone's log",
+        refused=["trust"],
+        receipt="valid/erased-next-year",
+        policy=policy(OWN, (NEXT_YEAR, "other log")),
+    ),
+    "pin": Trust("the pinned head is the receipt's", receipt="valid/continued", pin=pin(10)),
+    "pin-older": Trust("the pinned head is the one that is continued", receipt="valid/continued", pin=pin(3)),
+    "pin-and-policy": Trust("pinned keys and a pinned head", receipt="valid/continued", policy=policy(OWN), pin=pin(3)),
+    "pin-cosigned": Trust(
+        "a pinned head may carry cosignatures",
+        receipt="valid/continued",
+        pin=with_a_cosignature(pin(3).decode()).encode(),
+    ),
+    "pin-rewritten": Trust(
+        "the pinned head of this size had another root",
+        refused=["trust"],
+        receipt="valid/continued",
+        pin=pin(10, root=seed("rewritten")),
+    ),
+    "pin-older-rewritten": Trust(
+        "the pinned head had another root than the one that is continued",
+        refused=["trust"],
+        receipt="valid/continued",
+        pin=pin(3, root=seed("rewritten")),
+    ),
+    "pin-unrelated": Trust(
+        "the receipt says nothing of the pinned size", refused=["trust"], receipt="valid/continued", pin=pin(4)
+    ),
+    "pin-without-path": Trust("the receipt names no older head", refused=["trust"], pin=pin(3)),
+    "pin-empty-log": Trust("a head of no entries binds nothing", refused=["trust"], pin=pin(0, root=merkle.EMPTY)),
+    "pin-other-log": Trust(
+        "the pinned head is of another log", refused=["trust"], receipt="valid/continued", pin=pin(10, origin=ELSEWHERE)
+    ),
+    "pin-no-checkpoint": Trust("not a checkpoint", refused=["trust"], receipt="valid/continued", pin=b"pinned\n"),
+    "pin-not-utf-8": Trust("not even text", refused=["trust"], receipt="valid/continued", pin=b"\xff" + pin(10)),
+    "pin-and-other-policy": Trust(
+        "a pinned head does not make up for keys that are not pinned",
+        refused=["trust"],
+        receipt="valid/continued",
+        policy=policy((ORIGIN, "other log")),
+        pin=pin(10),
+    ),
 }
-"""Each is applied to the receipt `small`: the step that refuses, or None."""
 
 
 def make() -> dict[str, bytes]:
     """Every file of this folder that is made, by its relative path."""
-    Remembered.memory = json.loads((FOLDER / "ml-dsa.json").read_text()) if (FOLDER / "ml-dsa.json").exists() else {}
     files: dict[str, bytes] = {}
     index: list[Fields] = []
     for name, (what, case) in VALID.items():
         files[f"valid/{name}.json"] = case.build()
-        index.append({"receipt": f"valid/{name}.json", "refused": None, "why": what})
+        index.append({"receipt": f"valid/{name}.json", "refused": [], "why": what})
     for name, (step, why, case) in INVALID.items():
         files[f"invalid/{name}.json"] = case.build()
-        index.append({"receipt": f"invalid/{name}.json", "refused": step, "why": why})
-    for name, (refusal, why, data) in POLICIES.items():
-        files[f"policies/{name}.json"] = data
-        entry = {"receipt": "valid/small.json", "policy": f"policies/{name}.json", "refused": refusal, "why": why}
-        index.append(entry)
+        index.append({"receipt": f"invalid/{name}.json", "refused": step.split(), "why": why})
+    for name, trust in TRUST.items():
+        given = {"policy": (f"policies/{name}.json", trust.policy), "pin": (f"pins/{name}.txt", trust.pin)}
+        paths = {kind: path for kind, (path, data) in given.items() if data is not None}
+        files |= {path: data for path, data in given.values() if data is not None}
+        index.append({"receipt": f"{trust.receipt}.json", **paths, "refused": trust.refused, "why": trust.why})
     files["index.json"] = json.dumps(index, indent=1).encode() + b"\n"
     kept = {name: Remembered.memory[name] for name in sorted(Remembered.used)}
     files["ml-dsa.json"] = json.dumps(kept, indent=1).encode() + b"\n"

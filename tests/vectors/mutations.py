@@ -11,7 +11,12 @@ from tests.vectors import make
 
 VALID = sorted((make.FOLDER / "valid").glob("*.json"))
 GENUINE_OPENINGS = {make.encode(one) for path in VALID for one in json.loads(path.read_bytes())["openings"]}
-SMALLEST = [path for path in VALID if path.stat().st_size < 12_000]
+GENUINE_PARTS = {
+    make.encode(part)
+    for path in VALID
+    for bundle in [json.loads(path.read_bytes())]
+    for part in [*bundle.get("erased", []), bundle.get("consistency")]
+}
 
 
 def mutations(*, seed: int, count: int) -> Iterator[bytes]:
@@ -19,22 +24,25 @@ def mutations(*, seed: int, count: int) -> Iterator[bytes]:
     chance = random.Random(seed)
     originals = [path.read_bytes() for path in VALID]
     genuine = {substance(data) for data in originals}
-    sources = [path.read_bytes() for path in SMALLEST]
     made: set[bytes] = set()
     while len(made) < count:
-        source = chance.choice(sources)
-        mutant = chance.choice(MUTATORS)(chance, source, chance.choice(sources))
+        source = chance.choice(originals)
+        mutant = chance.choice(MUTATORS)(chance, source, chance.choice(originals))
         if mutant not in made and substance(mutant) not in genuine:
             made.add(mutant)
             yield mutant
 
 
 def substance(data: bytes) -> bytes:
-    """A receipt less what its holder is free to withhold: the texts of its events, and openings that are genuine."""
+    """A receipt less what its holder is free to withhold: its events' texts; openings and proofs that are genuine."""
     try:
         bundle = json.loads(data)
         bundle["events"] = [item.get("leaf") or leaf_hash(item["event"].encode()).hex() for item in bundle["events"]]
         bundle["openings"] = [opening for opening in bundle["openings"] if make.encode(opening) not in GENUINE_OPENINGS]
+        if "consistency" in bundle and make.encode(bundle["consistency"]) in GENUINE_PARTS:
+            del bundle["consistency"]
+        erased = [item for item in bundle.pop("erased", []) if make.encode(item) not in GENUINE_PARTS]
+        bundle |= {"erased": erased} if erased else {}
         return make.encode(bundle) if make.encode(json.loads(data)) == data else data
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return data

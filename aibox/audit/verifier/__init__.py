@@ -5,20 +5,19 @@ This folder needs Python 3.11 and `cryptography` 50, and nothing of AIBox: copy 
 """
 
 import hashlib
-import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
-from .form import MAX_BYTES, POLICY, Receipt, Refused, parse, read
+from .form import Fields, Head, Receipt, Refused, read
+from .heads import require_cosignatures, require_head, require_signed, signed_at
+from .tree import climb, extend, leaf_hash, node_hash, tree_root
+from .trust import names, trust
 
-__all__ = ["Step", "Verdict", "verify"]
+__all__ = ["Step", "Verdict", "climb", "extend", "leaf_hash", "node_hash", "tree_root", "verify"]
 
-MAX_SECONDS = 253_402_300_799  # the last second of the year 9999
 PAYLOAD_TYPE = b"application/vnd.aibox.turn+json"
 
 
@@ -40,23 +39,27 @@ class Verdict:
     summary: str
 
 
-def verify(data: bytes, policy: bytes | None = None) -> Verdict:
-    """Judge the bytes of a receipt.json, by the keys that a policy file pins if it is given. Never raises."""
+def verify(data: bytes, policy: bytes | None = None, pin: bytes | None = None) -> Verdict:
+    """Judge the bytes of a receipt.json: by the keys that a policy file pins, if given, and against a head seen before.
+
+    `pin` is that head: a checkpoint, as a log publishes it. Never raises.
+    """
     try:
-        return _judge(data, policy)
+        return _judge(data, policy, pin)
     except Exception as why:  # noqa: BLE001 - callers rely on a verdict for any bytes at all
         return Verdict(False, (), f"Refused: the verifier failed on it ({type(why).__name__}).")
 
 
-def _judge(data: bytes, policy: bytes | None) -> Verdict:
+def _judge(data: bytes, policy: bytes | None, pin: bytes | None) -> Verdict:
     try:
         receipt = read(data)
     except Refused as why:
         return Verdict(False, (Step("form", False, str(why)),), f"Refused at form: {why}.")
     steps = [Step("form", True, f"a canonical receipt of {len(data)} bytes")]
-    for name, check in CHECKS.items():
+    checks = CHECKS | {"trust": lambda receipt: trust(receipt, policy, pin)}
+    for name, check in checks.items():
         try:
-            steps.append(Step(name, True, check(receipt, policy)))
+            steps.append(Step(name, True, check(receipt)))
         except Refused as why:
             steps.append(Step(name, False, str(why)))
     refused = next((step for step in steps if not step.ok), None)
@@ -66,12 +69,12 @@ def _judge(data: bytes, policy: bytes | None) -> Verdict:
     summary = (
         f"Verified: turn {envelope['turn']} ({envelope['outcome']}, {envelope['events']} events) "
         f"is entry {envelope['idx']} of {head.origin}, "
-        f"under its head of {head.size} entries signed {_signed_at(receipt)}."
+        f"under its head of {head.size} entries signed {signed_at(head.lines[1])}."
     )
     return Verdict(True, tuple(steps), summary)
 
 
-def _events(receipt: Receipt, policy: bytes | None) -> str:
+def _events(receipt: Receipt) -> str:
     """The events are this turn's, complete and in order, and hash to the envelope's root."""
     envelope, count = receipt.envelope, len(receipt.events)
     if count != envelope["events"] or count < 2:
@@ -96,27 +99,27 @@ def _events(receipt: Receipt, policy: bytes | None) -> str:
     return f"{count} events hash to the envelope's root, {withheld} of them withheld"
 
 
-def _signature(receipt: Receipt, policy: bytes | None) -> str:
+def _signature(receipt: Receipt) -> str:
     """The envelope is signed, as a DSSE payload, by the key of the key leaf."""
     envelope = receipt.envelope_bytes
     message = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(envelope), envelope)
     public = Ed25519PublicKey.from_public_bytes(b64decode(receipt.key["pub"]))
-    _require_signed(public, b64decode(receipt.bundle["signature"]), message, "the envelope's signature")
+    require_signed(public, b64decode(receipt.bundle["signature"]), message, "the envelope's signature")
     return f"the envelope is signed by key {receipt.key['kid']}"
 
 
-def _key(receipt: Receipt, policy: bytes | None) -> str:
+def _key(receipt: Receipt) -> str:
     """The key leaf is an entry of the same log and authorises the envelope's index."""
     key, envelope = receipt.key, receipt.envelope
     if (key["log"], key["kid"]) != (envelope["log"], envelope["kid"]):
         raise Refused("the key leaf is of another log, or of another key")
     if not key["idx"] < envelope["idx"] <= key["idx"] + key["span"]:
         raise Refused(f"the key of entry {key['idx']} may not sign entry {envelope['idx']}")
-    _require_included(receipt, receipt.key_bytes, key["idx"], receipt.bundle["key"]["inclusion"], "the key leaf")
+    _require_included(receipt.head, receipt.key_bytes, key["idx"], receipt.bundle["key"]["inclusion"], "the key leaf")
     return f"key {key['kid']} is entry {key['idx']} and may sign up to entry {key['idx'] + key['span']}"
 
 
-def _chain(receipt: Receipt, policy: bytes | None) -> str:
+def _chain(receipt: Receipt) -> str:
     """Link by link from the key leaf to the envelope, nothing left out between them."""
     key, envelope = receipt.key, receipt.envelope
     origin = envelope["log"].encode()
@@ -133,85 +136,89 @@ def _chain(receipt: Receipt, policy: bytes | None) -> str:
     return f"{len(leaves)} links lead from entry {key['idx']} to entry {envelope['idx']}"
 
 
-def _inclusion(receipt: Receipt, policy: bytes | None) -> str:
+def _inclusion(receipt: Receipt) -> str:
     """The envelope is an entry of the tree whose root the checkpoint states."""
     index = receipt.envelope["idx"]
-    _require_included(receipt, receipt.envelope_bytes, index, receipt.bundle["inclusion"], "the envelope")
+    _require_included(receipt.head, receipt.envelope_bytes, index, receipt.bundle["inclusion"], "the envelope")
     return f"the envelope is entry {index} in the tree of {receipt.head.size} entries"
 
 
-def _checkpoint(receipt: Receipt, policy: bytes | None) -> str:
-    """The log signed the head twice: the note with Ed25519, C2SP's cosigned message with ML-DSA-44."""
-    head, origin = receipt.head, receipt.envelope["log"].encode()
-    if head.origin != receipt.envelope["log"]:
-        raise Refused("the checkpoint is of another log")
-    keys: list[bytes] = []
-    for vkey, (signer, line), kind in zip(receipt.bundle["vkeys"], head.signatures, b"\x01\x06", strict=True):
-        name, key_id, encoded = vkey.split("+", 2)
-        key = b64decode(encoded)
-        if (name, key_id, key[0]) != (
-            head.origin,
-            hashlib.sha256(origin + b"\n" + key).hexdigest()[:8],
-            kind,
-        ):
-            raise Refused("a verifier key is not a key of this log")
-        if (signer, line[:4].hex()) != (head.origin, key_id):
-            raise Refused("a signature line of the checkpoint is not by a key of this log")
-        keys.append(key[1:])
-    named = len(origin).to_bytes(1) + origin
-    (_, first), (_, second) = head.signatures
-    message = b"subtree/v1\n\0" + named + second[4:12] + named + bytes(8) + head.size.to_bytes(8) + head.root
-    _require_signed(Ed25519PublicKey.from_public_bytes(keys[0]), first[4:], head.text, "the head's Ed25519 signature")
-    _require_signed(MLDSA44PublicKey.from_public_bytes(keys[1]), second[12:], message, "the head's ML-DSA-44 signature")
-    return f"the head of {head.size} entries was signed {_signed_at(receipt)} with Ed25519 and ML-DSA-44"
+def _checkpoint(receipt: Receipt) -> str:
+    """The log signed the head twice, every witness cosigned it, and it continues the older head if one is there."""
+    head, bundle = receipt.head, receipt.bundle
+    witnesses = bundle.get("witnesses", [])
+    require_head(head, receipt.envelope["log"], bundle["vkeys"], "the head")
+    require_cosignatures(head, witnesses)
+    found = f"the head of {head.size} entries was signed {signed_at(head.lines[1])} with Ed25519 and ML-DSA-44"
+    if witnesses:
+        found += f", and cosigned by {', '.join(names(witnesses))}"
+    old = bundle.get("consistency")
+    if old is None:
+        return found
+    root = bytes.fromhex(old["root"])
+    path = [bytes.fromhex(step) for step in old["path"]]
+    if old["from"] >= head.size or extend(root, old["from"], head.size, path) != (root, head.root):
+        raise Refused(f"the head does not continue the head of {old['from']} entries that it names")
+    return f"{found}; it continues the head of {old['from']} entries"
 
 
-def _openings(receipt: Receipt, policy: bytes | None) -> str:
-    """Every opened artifact is the one its event committed to."""
-    before = (-1, -1)
+def _openings(receipt: Receipt) -> str:
+    """Every opened artifact is the one its event committed to, and every erased one is covered by a tombstone."""
+    before: tuple[int, ...] = ()
     for opening in receipt.bundle["openings"]:
-        place, number = here = opening["event"], opening["art"]
-        event = receipt.events[place][0] if place < len(receipt.events) else None
-        if here <= before or event is None or number >= len(event["arts"]):
-            raise Refused(f"no shown event has an artifact {place}/{number}, or the openings are out of order")
-        before, artifact = here, event["arts"][number]
+        artifact = _artifact(receipt, opening)
+        before = _in_order(before, opening)
         media, data = opening["mt"].encode(), b64decode(opening["data"])
-        salted = (
-            b"aibox.artifact/1\n"
-            + b64decode(opening["salt"])
-            + len(media).to_bytes(4)
-            + media
-            + len(data).to_bytes(8)
-            + data
-        )
-        if artifact != {"c": hashlib.sha256(salted).hexdigest(), "mt": opening["mt"], "n": len(data)}:
-            raise Refused(f"artifact {place}/{number} is not the one that was committed to")
+        sized = len(media).to_bytes(4) + media + len(data).to_bytes(8) + data
+        commitment = hashlib.sha256(b"aibox.artifact/1\n" + b64decode(opening["salt"]) + sized).hexdigest()
+        if artifact != {"c": commitment, "mt": opening["mt"], "n": len(data)}:
+            raise Refused(f"artifact {opening['event']}/{opening['art']} is not the one that was committed to")
     count = len(receipt.bundle["openings"])
-    return f"{count} opened, each as it was committed to" if count else "none opened: contents stay with their owner"
+    opened = f"{count} opened, each as it was committed to" if count else "none opened: contents stay with their owner"
+    return "; ".join([opened, *_erased(receipt)])
 
 
-def _trust(receipt: Receipt, policy: bytes | None) -> str:
-    """The log's keys are the pinned ones; without a policy, say which keys all of the above rests on."""
-    log, vkeys = receipt.envelope["log"], receipt.bundle["vkeys"]
-    if policy is None:
-        fingerprint = hashlib.sha256("".join(f"{vkey}\n" for vkey in vkeys).encode()).hexdigest()
-        return (
-            f"no policy given: the keys are those that the receipt itself states, fingerprint {fingerprint}; "
-            "compare it with one obtained from the log's owner"
-        )
-    if len(policy) > MAX_BYTES:
-        raise Refused("the policy is larger than 64 MiB")
-    pinned = [
-        entry["vkeys"] for entry in parse(policy, POLICY, "the policy", exact=False)["logs"] if entry["origin"] == log
-    ]
-    if not pinned:
-        raise Refused("the policy does not name this log")
-    if vkeys not in pinned:
-        raise Refused("the keys are not those the policy pins for this log")
-    return "the keys are those the policy pins for this log"
+def _erased(receipt: Receipt) -> list[str]:
+    """What tombstones say of artifacts of this turn: each is an entry of a log of the tenant, under a signed head."""
+    found = []
+    for item, entry, data, head in receipt.tombstones:
+        what = f"the tombstone, entry {entry['idx']}"
+        if entry["tenant"] != receipt.envelope["tenant"]:
+            raise Refused(f"{what}, is of another tenant")
+        require_head(head, entry["log"], item["vkeys"], f"{what}'s head")
+        require_cosignatures(head, [])
+        _require_included(head, data, entry["idx"], item["inclusion"], what)
+        before: tuple[int, ...] = ()
+        for art in item["arts"]:
+            leaf = leaf_hash(bytes.fromhex(_artifact(receipt, art)["c"]))
+            before = _in_order(before, art)
+            path = [bytes.fromhex(step) for step in art["path"]]
+            if art["place"] >= entry["count"] or climb(leaf, art["place"], entry["count"], path) != bytes.fromhex(
+                entry["root"]
+            ):
+                raise Refused(f"{what}, does not cover artifact {art['event']}/{art['art']}")
+        found.append(f"{len(item['arts'])} erased by entry {entry['idx']}")
+    return found
 
 
-CHECKS: dict[str, Callable[[Receipt, bytes | None], str]] = {
+def _artifact(receipt: Receipt, item: Fields) -> Fields:
+    """The artifact of a shown event that an opening or an erasure names."""
+    place, number = item["event"], item["art"]
+    event = receipt.events[place][0] if place < len(receipt.events) else None
+    if event is None or number >= len(event["arts"]):
+        raise Refused(f"no shown event has an artifact {place}/{number}")
+    artifact: Fields = event["arts"][number]
+    return artifact
+
+
+def _in_order(before: tuple[int, ...], item: Fields) -> tuple[int, ...]:
+    here = item["event"], item["art"]
+    if here <= before:
+        raise Refused(f"artifact {here[0]}/{here[1]} is out of order")
+    return here
+
+
+CHECKS: dict[str, Callable[[Receipt], str]] = {
     "events": _events,
     "signature": _signature,
     "key": _key,
@@ -219,59 +226,10 @@ CHECKS: dict[str, Callable[[Receipt, bytes | None], str]] = {
     "inclusion": _inclusion,
     "checkpoint": _checkpoint,
     "openings": _openings,
-    "trust": _trust,
 }
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """RFC 9162: a leaf and a node never share a hash."""
-    return hashlib.sha256(b"\0" + data).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """RFC 9162: the parent of two subtrees."""
-    return hashlib.sha256(b"\1" + left + right).digest()
-
-
-def tree_root(leaves: Iterable[bytes]) -> bytes:
-    """The root over one or more leaf hashes. A last one without a partner moves up as it is; it is never doubled."""
-    level = list(leaves)
-    while len(level) > 1:
-        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
-        level = [node_hash(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return level[0]
-
-
-def climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
-    """The root that `path` leads to from leaf `index` of `size` (RFC 9162 §2.1.3); None if it is no path."""
-    if size == 1 or not path:
-        return leaf if size == 1 and not path else None
-    split = 1 << (size - 1).bit_length() - 1  # the largest power of two below size
-    right = index >= split
-    below = climb(leaf, index - split if right else index, size - split if right else split, path[:-1])
-    if below is None:
-        return None
-    return node_hash(path[-1], below) if right else node_hash(below, path[-1])
-
-
-def _require_included(receipt: Receipt, entry: bytes, index: int, path: list[str], what: str) -> None:
-    size = receipt.head.size
-    if (
-        index >= size
-        or climb(leaf_hash(entry), index, size, [bytes.fromhex(step) for step in path]) != receipt.head.root
-    ):
-        raise Refused(f"{what} is not entry {index} in the tree of {size} entries")
-
-
-def _require_signed(key: Ed25519PublicKey | MLDSA44PublicKey, signature: bytes, message: bytes, what: str) -> None:
-    try:
-        key.verify(signature, message)
-    except InvalidSignature:
-        raise Refused(f"{what} does not verify") from None
-
-
-def _signed_at(receipt: Receipt) -> str:
-    seconds = int.from_bytes(receipt.head.signatures[1][1][4:12])
-    if not 0 < seconds <= MAX_SECONDS:
-        raise Refused("the head states no time of signing")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def _require_included(head: Head, entry: bytes, index: int, path: list[str], what: str) -> None:
+    steps = [bytes.fromhex(step) for step in path]
+    if index >= head.size or climb(leaf_hash(entry), index, head.size, steps) != head.root:
+        raise Refused(f"{what} is not entry {index} in the tree of {head.size} entries")

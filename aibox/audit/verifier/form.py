@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -15,18 +16,46 @@ MAX_INTEGER = 2**53 - 1
 Fields = dict[str, Any]
 
 
+class Type(IntEnum):
+    """C2SP's signature types: the first is a log's, the second a witness's, the third serves both."""
+
+    ED25519 = 0x01
+    ED25519_COSIGNATURE = 0x04
+    ML_DSA_44 = 0x06
+
+
+SIGNATURE_SIZES: dict[int, int] = {Type.ED25519: 64, Type.ED25519_COSIGNATURE: 8 + 64, Type.ML_DSA_44: 8 + 2420}
+KEY_SIZES: dict[int, int] = {Type.ED25519: 32, Type.ED25519_COSIGNATURE: 32, Type.ML_DSA_44: 1312}
+
+
 class Refused(Exception):
     """A check failed; the text says which, in words fit to show."""
 
 
+class Line(NamedTuple):
+    """A signature line: the key's name, and key id || signature."""
+
+    name: str
+    data: bytes
+
+
 class Head(NamedTuple):
-    """A checkpoint: its signed text, what it states, its signature lines as (key name, id || signature)."""
+    """A checkpoint: its signed text, what it states, its signature lines: the log's two, then those of witnesses."""
 
     text: bytes
     origin: str
     size: int
     root: bytes
-    signatures: list[tuple[str, bytes]]
+    lines: list[Line]
+
+
+class Tombstone(NamedTuple):
+    """An entry that erased artifacts of this turn, as the receipt proves it."""
+
+    item: Fields
+    entry: Fields
+    data: bytes
+    head: Head
 
 
 class Receipt(NamedTuple):
@@ -39,6 +68,7 @@ class Receipt(NamedTuple):
     key: Fields
     key_bytes: bytes
     head: Head
+    tombstones: list[Tombstone]
 
 
 def read(data: bytes) -> Receipt:
@@ -54,6 +84,10 @@ def read(data: bytes) -> Receipt:
             text = item["event"].encode()
             events.append((parse(text, EVENT, f"event {place}"), text))
     envelope, key = bundle["envelope"].encode(), bundle["key"]["leaf"].encode()
+    tombstones = []
+    for item in bundle.get("erased", []):
+        text = item["leaf"].encode()
+        tombstones.append(Tombstone(item, parse(text, TOMBSTONE, "a tombstone"), text, read_head(item["checkpoint"])))
     return Receipt(
         bundle,
         parse(envelope, ENVELOPE, "the envelope"),
@@ -61,7 +95,8 @@ def read(data: bytes) -> Receipt:
         events,
         parse(key, KEY, "the key leaf"),
         key,
-        _head(bundle["checkpoint"]),
+        read_head(bundle["checkpoint"]),
+        tombstones,
     )
 
 
@@ -76,12 +111,12 @@ def parse(data: bytes, shape: str, what: str, *, exact: bool = True) -> Fields:
         value = json.loads(
             data.decode(),
             object_pairs_hook=_members,
-            parse_int=lambda digits: int(digits) if len(digits) < 18 and abs(int(digits)) <= MAX_INTEGER else None,
+            parse_int=lambda digits: int(digits) if abs(int(digits)) <= MAX_INTEGER else None,
             parse_float=lambda digits: None,
             parse_constant=_members,  # NaN and Infinity: a name is no list of members, so this raises
         )
         canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, a duplicate key, a lone surrogate
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, a duplicate key, a lone surrogate, > 4,300 digits
         raise Refused(f"{what} is not {kind} JSON") from None
     if (exact and canonical != data) or not _within(value, MAX_DEPTH):
         raise Refused(f"{what} is not {kind} JSON")
@@ -91,12 +126,16 @@ def parse(data: bytes, shape: str, what: str, *, exact: bool = True) -> Fields:
 
 
 def fits(value: Any, shape: str) -> bool:
-    """Whether a value is an object with just the fields of `shape`, each keeping its rule (`@`: its type)."""
-    rules = dict(field.split(":") for field in shape.split())
+    """Whether a value is an object with just the fields of `shape`, each keeping its rule (`@`: its type).
+
+    A field with a question mark may be left out.
+    """
+    fields = dict(field.split(":") for field in shape.split())
+    rules = {name.rstrip("?"): rule for name, rule in fields.items()}
     return (
         isinstance(value, dict)
-        and value.keys() == rules.keys()
-        and all(value[name] == rule if name == "@" else RULES[rule](value[name]) for name, rule in rules.items())
+        and fields.keys() & rules.keys() <= value.keys() <= rules.keys()
+        and all(value[name] == rules[name] if name == "@" else RULES[rules[name]](value[name]) for name in value)
     )
 
 
@@ -112,34 +151,39 @@ def _within(value: Any, depth: int) -> bool:
     return inner is None or (depth > 0 and all(_within(member, depth - 1) for member in inner))
 
 
-def _head(text: str) -> Head:
-    """A C2SP checkpoint (signed note) without extension lines and with exactly two signature lines."""
+def read_head(text: str) -> Head:
+    """A C2SP checkpoint (signed note) without extension lines: the log's two signature lines, then cosignatures."""
     line = r"\u2014 ([!-*,-~]{1,255}) ([0-9A-Za-z+/=]+)\n"
-    match = re.fullmatch(
-        rf"(([!-*,-~]{{1,255}})\n(0|[1-9][0-9]{{0,15}})\n([0-9A-Za-z+/=]{{44}})\n)\n{line}{line}", text
-    )
+    body = r"(([!-*,-~]{1,255})\n(0|[1-9][0-9]{0,15})\n([0-9A-Za-z+/=]{44})\n)"
+    match = re.fullmatch(rf"{body}\n((?:{line}){{2,}})", text)
     if not match:
-        raise Refused("the checkpoint is not a note of origin, size, root and two signature lines")
-    body, origin, size, root, first_name, first, second_name, second = match.groups()
-    sizes = zip((root, first, second), (32, 4 + 64, 4 + 8 + 2420), strict=True)
-    if int(size) > MAX_INTEGER or not all(_base64(length)(value) for value, length in sizes):
-        raise Refused("the checkpoint has a number, hash or signature of the wrong length")
-    lines = [(first_name, base64.b64decode(first)), (second_name, base64.b64decode(second))]
-    return Head(body.encode(), origin, int(size), base64.b64decode(root), lines)
+        raise Refused("the checkpoint is not a note of origin, size, root and at least two signature lines")
+    signed, origin, size, root, tail = match.groups()[:5]
+    found = re.findall(line, tail)
+    lengths = [{4 + SIGNATURE_SIZES[kind]} for kind in (Type.ED25519, Type.ML_DSA_44)]
+    lengths += [{4 + SIGNATURE_SIZES[kind] for kind in (Type.ED25519_COSIGNATURE, Type.ML_DSA_44)}] * (len(found) - 2)
+    if int(size) > MAX_INTEGER or not _base64({32})(root):
+        raise Refused("the checkpoint has a number or hash of the wrong length")
+    if not all(_base64(allowed)(data) for (_, data), allowed in zip(found, lengths, strict=True)):
+        raise Refused("the checkpoint has a signature of the wrong length")
+    lines = [Line(name, base64.b64decode(data)) for name, data in found]
+    return Head(signed.encode(), origin, int(size), base64.b64decode(root), lines)
 
 
 Rule = Callable[[Any], bool]
 
 
-def _base64(length: int | None) -> Rule:
-    """Padded standard base64 that re-encodes to itself."""
+def _base64(lengths: set[int] | None = None) -> Rule:
+    """Padded standard base64 that re-encodes to itself, of one of these lengths."""
 
     def rule(value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
         try:
-            data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+            data = base64.b64decode(value)
         except ValueError:
             return False
-        return base64.b64encode(data).decode() == value and length in (None, len(data))
+        return base64.b64encode(data).decode() == value and (lengths is None or len(data) in lengths)
 
     return rule
 
@@ -152,13 +196,26 @@ def _whole(low: int, high: int) -> Rule:
     return lambda value: type(value) is int and low <= value <= high  # a bool is no number
 
 
-def _vkey(value: Any, size: int) -> bool:
-    """A C2SP verifier key, name + key id + base64(type byte || public key), of `size` decoded bytes."""
-    return _like(r"[!-*,-~]{1,255}\+[0-9a-f]{8}\+[0-9A-Za-z+/=]+")(value) and _base64(size)(value.split("+", 2)[2])
+def _vkey(*kinds: int) -> Rule:
+    """A C2SP verifier key of one of these types: name + key id + base64(type byte || public key)."""
+
+    def rule(value: Any) -> bool:
+        if not _like(r"[!-*,-~]{1,255}\+[0-9a-f]{8}\+[0-9A-Za-z+/=]+")(value):
+            return False
+        encoded = value.split("+", 2)[2]
+        return any(_base64({1 + KEY_SIZES[kind]})(encoded) and base64.b64decode(encoded)[0] == kind for kind in kinds)
+
+    return rule
 
 
-def _list(rule: Rule) -> Rule:
-    return lambda value: isinstance(value, list) and all(rule(member) for member in value)
+def _list(rule: Rule, *, least: int = 0) -> Rule:
+    return lambda value: isinstance(value, list) and len(value) >= least and all(rule(member) for member in value)
+
+
+def _is_pair(value: Any) -> bool:
+    """The two verifier keys of a log."""
+    rules = _vkey(Type.ED25519), _vkey(Type.ML_DSA_44)
+    return isinstance(value, list) and len(value) == 2 and all(map(lambda rule, vkey: rule(vkey), rules, value))
 
 
 RULES: dict[str, Rule] = {
@@ -174,23 +231,26 @@ RULES: dict[str, Rule] = {
     "count": _whole(0, MAX_INTEGER),
     "positive": _whole(1, MAX_INTEGER),
     "span": _whole(1, 512),
-    "base64": _base64(None),
-    "bytes32": _base64(32),
-    "bytes64": _base64(64),
+    "base64": _base64(),
+    "bytes32": _base64({32}),
+    "bytes64": _base64({64}),
     "artifacts": _list(lambda value: fits(value, "c:hash mt:text n:count")),
     "events": _list(lambda value: fits(value, "event:text") or fits(value, "leaf:hash")),
     "key": lambda value: fits(value, "inclusion:hashes leaf:text"),
     "openings": _list(lambda value: fits(value, "art:count data:base64 event:count mt:text salt:bytes32")),
-    "vkeys": lambda value: (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(_vkey(vkey, size) for vkey, size in zip(value, (33, 1313), strict=True))
+    "vkeys": _is_pair,
+    "witnesses": _list(_vkey(Type.ED25519_COSIGNATURE, Type.ML_DSA_44), least=1),
+    "old": lambda value: fits(value, "from:positive path:hashes root:hash"),
+    "erased": _list(
+        lambda value: fits(value, "arts:erasedarts checkpoint:text inclusion:hashes leaf:text vkeys:vkeys"), least=1
     ),
+    "erasedarts": _list(lambda value: fits(value, "art:count event:count path:hashes place:count"), least=1),
+    "reason": _like("request|retention"),
     "logs": _list(lambda value: fits(value, "origin:origin vkeys:vkeys")),
 }
 BUNDLE = (
-    "@:aibox.receipt/1 chain:hashes checkpoint:text envelope:text events:events inclusion:hashes key:key "
-    "openings:openings signature:bytes64 vkeys:vkeys"
+    "@:aibox.receipt/1 chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased events:events "
+    "inclusion:hashes key:key openings:openings signature:bytes64 vkeys:vkeys witnesses?:witnesses"
 )
 ENVELOPE = (
     "@:aibox.turn/1 build:text events:positive idx:positive kid:kid log:origin outcome:outcome policy:text "
@@ -201,4 +261,8 @@ EVENT = (
     "ts_us:count turn:uuid type:text"
 )
 KEY = "@:aibox.key/1 alg:alg idx:count kid:kid log:origin prev:hash pub:bytes32 span:span"
-POLICY = "logs:logs"
+TOMBSTONE = (
+    "@:aibox.tombstone/1 count:positive erased_us:count idx:count log:origin prev:hash reason:reason root:hash "
+    "tenant:uuid turn:uuid"
+)
+POLICY = "logs:logs quorum?:positive witnesses?:witnesses"

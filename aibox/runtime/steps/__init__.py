@@ -1,6 +1,6 @@
 """The named steps of a turn. Each takes the parts it works with and a frozen State, and returns the next State.
 
-A chat turn is `prepare, guard_in, recall, ask, guard_out, resolve, remember`; a call of another AI client
+A chat turn is `prepare, guard_in, recall, consult, ask, guard_out, resolve, remember`; a call of another AI client
 (`aibox.runtime.completions`) is `prepare, guard_in, ask, guard_out, resolve` over its own state.
 """
 
@@ -13,9 +13,10 @@ from aibox.core.db import Database
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn
 from aibox.guardrail import Guardrail, OutputFilter
+from aibox.knowledge import Knowledge
 from aibox.memory import Memories, Recall
 from aibox.router import ModelRouter
-from aibox.runtime import Question, Settings
+from aibox.runtime import Citation, Question, Settings
 from aibox.runtime.feed import Feed
 
 MODEL = "default"
@@ -37,7 +38,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     log: EventLog
     guardrail: Guardrail
     memories: Memories
+    knowledge: Knowledge
     router: ModelRouter
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """A passage that the answer may rest on; `content` is its text as the model may see it."""
+
+    citation: Citation
+    content: str
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -67,6 +76,9 @@ class State(Struct, frozen=True, kw_only=True):
     visible: str = ""
     """The question as the user sees it again."""
     recall: Recall = Recall()
+    sources: tuple[Source, ...] = ()
+    is_flagged: bool = False
+    """The question may be an attack: every tool asks first."""
     is_external: bool = True
     """Whether a provider outside the house may get the prompt."""
     filter: OutputFilter | None = None

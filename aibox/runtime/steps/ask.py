@@ -7,6 +7,7 @@ from aibox.core.events import json_artifact
 from aibox.router import ModelCall, ModelStream
 from aibox.runtime import PromptGenerated
 from aibox.runtime.steps import MODEL, Parts, State, Tokens, trace
+from aibox.runtime.steps.consult import block
 
 SYSTEM = "You are a helpful assistant. Answer clearly and briefly. If you do not know something, say so."
 
@@ -19,7 +20,9 @@ async def ask(parts: Parts, state: State) -> State:
             state.turn, [state.recall.context], conversation=state.session_id, external=state.is_external
         )
         if remembered[0].decision != "block":
-            system = f"{SYSTEM}\n\n{remembered[0].content}"
+            system = f"{system}\n\n{remembered[0].content}"
+    if state.sources:
+        system = f"{system}\n\n{block(state.sources)}"
     messages = [
         {"role": "system", "content": system},
         *({"role": message.role, "content": message.content} for message in state.history),
@@ -31,6 +34,7 @@ async def ask(parts: Parts, state: State) -> State:
             conversation=str(state.session_id),
             messages=len(messages),
             recalled=len(state.recall.memories),
+            passages=len(state.sources),
             artifacts=(json_artifact(messages),),
         ),
     )

@@ -50,8 +50,11 @@ async def guard_in(parts: Parts, state: State) -> State:
         raise InputBlocked(verdict.reason, [f.scanner for f in verdict.findings if not f.is_safe])
     if verdict.masked:
         trace(state, "guard_in", f"{count(verdict.masked, 'item')} masked", done=True)
+    if verdict.flagged:
+        trace(state, "guard_in", "This may be an attempt to misuse the assistant: every tool asks first", done=True)
     return replace(
         state,
+        is_flagged=verdict.flagged,
         prompt=verdict.content,
         visible=verdict.visible,
         is_external=external,

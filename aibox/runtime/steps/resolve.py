@@ -1,20 +1,33 @@
 """Step `resolve`: store the answer, and tell what it used."""
 
+import re
+
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import func, update
 
-from aibox.runtime import RunFinished, RunStatus
+from aibox.runtime import Citation, RunFinished, RunStatus
 from aibox.runtime.models import ItemRow, RunRow
 from aibox.runtime.steps import Parts, State
+
+_NAMED = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 
 
 async def resolve(parts: Parts, state: State) -> State:
     """The answer is durable on return."""
     await store(parts, state, status="completed", finish_reason=state.finish_reason)
+    for citation in citations(state):
+        if citation.cited:
+            state.feed.emit("citation", msgspec.to_builtins(citation))
     if state.usage is not None:
         state.feed.emit("usage", msgspec.to_builtins(state.usage))
     return replace(state, is_stored=True)
+
+
+def citations(state: State) -> tuple[Citation, ...]:
+    """The passages that were before the model, and which of them the answer names as `[1]` or `[1, 2]`."""
+    named = {int(number) for group in _NAMED.findall(state.feed.shown) for number in group.split(",")}
+    return tuple(replace(source.citation, cited=source.citation.n in named) for source in state.sources)
 
 
 async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
@@ -24,7 +37,11 @@ async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason:
         await work.session.execute(
             update(ItemRow)
             .where(ItemRow.tenant == turn.tenant, ItemRow.id == state.item_id)
-            .values(content=state.feed.shown, model_content=state.answer.replace("\x00", ""))
+            .values(
+                content=state.feed.shown,
+                model_content=state.answer.replace("\x00", ""),
+                citations=msgspec.to_builtins(citations(state)),
+            )
         )
         await work.session.execute(
             update(RunRow)

@@ -9,17 +9,21 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote, unquote
 
+from aibox.core import failpoints
 from aibox.core.errors import StateUnavailable
 from aibox.stores import ObjectChanged, ObjectMissing, StoredObject
 from aibox.stores.objects.keys import require_key
 
 LEAF = "="
+COPIED = 1 << 20
+"""Bytes of a file that are in memory at a time."""
 
 T = TypeVar("T")
 
@@ -43,13 +47,42 @@ class FileObjects:
 
     async def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         path = self._path(key)
-        return await _in_thread(lambda: self._put(path, data, if_match, if_absent))
+
+        def write() -> str:
+            self._put(path, lambda draft: draft.write(data), if_match, if_absent)
+            return _etag(data)
+
+        return await _in_thread(write)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        target = self._path(key)
+
+        def copy(draft: BinaryIO) -> None:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, draft, COPIED)
+
+        await _in_thread(lambda: self._put(target, copy, None, False))
 
     async def get(self, key: str) -> StoredObject:
         data = await _in_thread(lambda: _read(self._path(key)))
         if data is None:
             raise ObjectMissing()
         return StoredObject(data=data, etag=_etag(data))
+
+    async def get_file(self, key: str, path: Path) -> None:
+        source = self._path(key)
+
+        def copy() -> bool:
+            try:
+                file = source.open("rb")
+            except FileNotFoundError:
+                return False
+            with file, path.open("wb") as target:
+                shutil.copyfileobj(file, target, COPIED)
+            return True
+
+        if not await _in_thread(copy):
+            raise ObjectMissing()
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
@@ -70,23 +103,25 @@ class FileObjects:
         *folders, leaf = (quote(segment, safe=" ,+") for segment in require_key(key).split("/"))
         return self._folder.joinpath(*folders, leaf + LEAF)
 
-    def _put(self, path: Path, data: bytes, if_match: str | None, if_absent: bool) -> str:
+    def _put(self, path: Path, write: Callable[[BinaryIO], object], if_match: str | None, if_absent: bool) -> None:
+        failpoints.reach("objects.put")
         handle, draft = tempfile.mkstemp(dir=self._drafts)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            failpoints.reach("objects.drafted")
             made = self._make_folders(path.parent)
             with self._locked():
                 _require(path, if_match, if_absent)
                 Path(draft).replace(path)
+            failpoints.reach("objects.replaced")
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
         for folder in (path.parent, *made):
             _flush_folder(folder)
-        return _etag(data)
 
     def _make_folders(self, folder: Path) -> list[Path]:
         """Make `folder`; the folders whose entries changed by it, which must reach the disk too."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -20,6 +22,9 @@ log = structlog.get_logger("aibox.stores.objects.s3")
 
 LOST_THE_RACE = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 MISSING = {"NoSuchKey", "404"}
+
+COPIED = 1 << 20
+"""Bytes of a file that are in memory at a time."""
 
 T = TypeVar("T")
 
@@ -66,6 +71,25 @@ class S3Objects:
             return StoredObject(data=answer["Body"].read(), etag=answer["ETag"])
 
         return await self._call(read)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        name = self._key(key)
+
+        def write(client: "S3Client") -> None:
+            with path.open("rb") as file:
+                client.put_object(Bucket=self._bucket, Key=name, Body=file)
+
+        await self._call(write)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        name = self._key(key)
+
+        def read(client: "S3Client") -> None:
+            answer = client.get_object(Bucket=self._bucket, Key=name)
+            with path.open("wb") as file:
+                shutil.copyfileobj(answer["Body"], file, COPIED)
+
+        await self._call(read)
 
     async def delete(self, key: str) -> None:
         name = self._key(key)

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import cbor2
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 
-from aibox.audit import AuditTrail, Receipts, merkle, notes, verifier
+from aibox.audit import AuditTrail, Erasures, KeyRetired, Receipts, merkle, notes, verifier
 from aibox.audit.routes import ROUTES
 from aibox.core.errors import AIBoxError
+from aibox.core.keyring import Ring
 from aibox.core.turn import Turn, begin
 from tests.integration.audit.conftest import ANN, AUDITOR, BOB, OTHER_TENANT, STRANGER, TENANT, Bench
 
@@ -37,12 +40,20 @@ async def client(bench: Bench) -> AsyncGenerator[httpx.AsyncClient]:
     async def trail() -> AuditTrail:
         return bench.trail
 
+    async def erasures() -> Erasures:
+        raise NotImplementedError("nothing is erased here: test_erasure.py does")
+
     async def turn(request: Request[Any, Any, Any]) -> Turn:
         return begin(PEOPLE[request.headers["x-person"]])
 
     app: Any = Litestar(
         ROUTES,
-        dependencies={"receipts": Provide(receipts), "trail": Provide(trail), "turn": Provide(turn)},
+        dependencies={
+            "receipts": Provide(receipts),
+            "trail": Provide(trail),
+            "erasures": Provide(erasures),
+            "turn": Provide(turn),
+        },
         exception_handlers={AIBoxError: render},
         openapi_config=None,
     )
@@ -362,7 +373,7 @@ async def test_a_sound_log_is_verified_over_http(bench: Bench, client: httpx.Asy
 
     answer = await client.get("/v1/admin/audit/verify", headers={"x-person": "auditor"})
 
-    assert answer.json() == {"ok": True, "checked": 4, "first_bad": None}
+    assert answer.json() == {"ok": True, "checked": 4, "total": 4, "first_bad": None}
 
 
 async def traces(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
@@ -372,3 +383,50 @@ async def traces(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
         " WHERE e.type = 'audit.contents_opened'"
     )
     return [(row["principal"], json.loads(row["data"])["body"]) for row in rows]
+
+
+async def test_a_proof_as_cose_is_a_receipt_of_the_envelope(bench: Bench, client: httpx.AsyncClient) -> None:
+    turn = await bench.ended()
+    await bench.audit.sealer.seal_pending()
+
+    answer = await client.get(f"/v1/receipts/{turn.id}/proof", headers={"accept": "application/scitt-receipt+cose"})
+
+    assert answer.headers["content-type"] == "application/scitt-receipt+cose"
+    protected, unprotected, payload, signature = cbor2.loads(answer.content).value
+    size, index, path = cbor2.loads(unprotected[396][-1][0])
+    bundle = json.loads(await bench.audit.proof(turn, turn.id))
+    root = verifier.climb(verifier.leaf_hash(bundle["envelope"].encode()), index, size, path)
+    vkey = notes.VerifierKey.parse(bundle["vkeys"][0])
+    key = Ed25519PublicKey.from_public_bytes(vkey.public)
+    assert payload is None
+    assert cbor2.loads(protected)[4] == vkey.id
+    key.verify(signature, cbor2.dumps(["Signature1", protected, b"", root]))
+
+
+async def test_a_cose_receipt_by_a_key_that_left_the_ring_is_refused(bench: Bench) -> None:
+    turn = await bench.ended()
+    await bench.audit.sealer.seal_pending()
+    later = bench.replica(Ring("audit", (("k2", bytes(range(32))),)))
+
+    with pytest.raises(KeyRetired):
+        await later.cose_receipt(turn, turn.id)
+
+
+async def test_tiles_of_hashes_and_of_entries_are_served_by_their_paths(
+    bench: Bench, client: httpx.AsyncClient
+) -> None:
+    turn = await bench.ended()
+    await bench.audit.sealer.seal_pending()
+    receipt = await bench.audit.receipt(turn, turn.id)
+    log = f"/v1/audit/logs/{(receipt.log or '').split('/')[-2]}"
+
+    hashes = await client.get(f"{log}/tile/0/000.p/2")
+    entries = await client.get(f"{log}/tile/entries/000.p/2")
+    missing = await client.get(f"{log}/tile/0/000")
+
+    assert (hashes.status_code, len(hashes.content)) == (200, 64)
+    assert hashes.headers["content-type"] == "application/octet-stream"
+    envelope = json.loads(await bench.audit.proof(turn, turn.id))["envelope"].encode()
+    assert entries.content.endswith(len(envelope).to_bytes(2) + envelope)
+    assert verifier.leaf_hash(envelope) == hashes.content[32:]
+    assert missing.status_code == 404

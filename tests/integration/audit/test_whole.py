@@ -57,6 +57,9 @@ async def test_an_owner_finds_exports_and_verifies_what_happened(one: Served) ->
     assert [event["turn_id"] for event in found] == [turn_id]
     assert [json.loads(line) for line in exported.text.splitlines()] == found
     assert checked["ok"], checked
+    lines = (await one.client.get("/v1/admin/audit/verify/progress")).text.splitlines()
+    assert [json.loads(line)["ok"] for line in lines] == [True] * 2
+    assert json.loads(lines[-1])["checked"] == json.loads(lines[-1])["total"] >= checked["checked"]
     assert checked["checked"] > 1
     trace = await one.events(exported.headers["x-aibox-turn-id"])
     assert [event["type"] for event in trace[:2]] == ["turn_started", "audit.exported"]

@@ -104,3 +104,16 @@ async def test_a_database_that_takes_no_connection_for_a_while_stops_no_delivery
             while "turn_failed" not in [event.type for event in listener.heard]:
                 await asyncio.sleep(0.05)
     await admin.close()
+
+
+async def test_delivery_that_is_stopped_while_its_session_goes_away_does_stop(kernel: Kernel) -> None:
+    listener = Listener()
+    for number in range(8):
+        kernel.bus.subscribe(f"test.{number}", listener.handle, types={"turn_failed"})
+    for _ in range(5):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20), kernel.delivery.run(tasks):
+            await kernel.log.log(system_turn(), TurnFailed(code="x"))
+            while not await kernel.connections.system.fetchval(
+                "SELECT count(*) >= 8 FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            ):
+                await asyncio.sleep(0.01)

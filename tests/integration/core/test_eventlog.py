@@ -1,11 +1,15 @@
 """The log keeps what it acknowledged, numbers it without gaps, and refuses what it cannot keep."""
 
 import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from aibox.core.errors import AuditUnavailable, StateUnavailable, TurnEnded
+from aibox.core.eventlog import MAX_BATCH_BYTES, EventLog
 from aibox.core.events import TurnFailed, canonical, record, text_artifact
 from aibox.core.turn import PLATFORM_TENANT, Turn, system_turn
 from tests.conftest import Kernel
@@ -112,7 +116,8 @@ async def test_an_artifact_is_stored_sealed(kernel: Kernel) -> None:
     row = await kernel.connections.system.fetchrow("SELECT * FROM core.artifact")
     assert row is not None
     assert b"secret plan" not in row["sealed"]
-    key = await kernel.keys.of(turn.tenant, turn.principal.pseudonym)
+    key = await kernel.keys.named(turn.tenant, row["kid"])
+    assert key is not None
     opened = key.open_bytes(row["sealed"], owner=row["commitment"], field="artifact")
     assert opened[32:] == b"the secret plan"
 
@@ -237,3 +242,96 @@ async def test_a_database_that_takes_no_connection_is_unavailable_and_no_bug(ker
         async with kernel.db.read(system_turn()):
             pass
     await admin.close()
+
+
+async def test_what_is_said_by_a_person_in_a_conversation_has_a_key_of_its_own(kernel: Kernel) -> None:
+    conversation = UUID(int=5)
+    for turn in (system_turn(), msgspec.structs.replace(system_turn(), conversation=conversation)):
+        await kernel.log.log(turn, TurnFailed(code="x", artifacts=(text_artifact("a"), text_artifact("b"))))
+    rows = await kernel.connections.system.fetch(
+        "SELECT DISTINCT k.subject FROM core.artifact JOIN core.data_key k USING (tenant, kid) ORDER BY subject"
+    )
+    month = datetime.now(UTC).strftime("%Y-%m")
+    assert [row["subject"] for row in rows] == [f"system/-/content/{month}", f"system/{conversation}/content/{month}"]
+
+
+async def test_an_entry_that_no_table_takes_fails_alone(kernel: Kernel) -> None:
+    owner = await asyncpg.connect(kernel.urls.owner)
+    await owner.execute("ALTER TABLE core.event ADD CHECK (position('poison'::bytea in data) = 0)")
+    await owner.close()
+    turns = [system_turn() for _ in range(9)]
+    codes = ["poison" if n == 4 else "fine" for n in range(9)]
+
+    outcomes = await asyncio.gather(
+        *(kernel.log.log(turn, TurnFailed(code=code)) for turn, code in zip(turns, codes, strict=True)),
+        return_exceptions=True,
+    )
+
+    assert [isinstance(outcome, AuditUnavailable) for outcome in outcomes] == [code == "poison" for code in codes]
+    assert [len(await types(kernel, turn)) for turn in turns] == [2, 2, 2, 2, 0, 2, 2, 2, 2]
+
+
+async def test_a_batch_is_bounded_by_its_bytes(kernel: Kernel) -> None:
+    turns = [system_turn() for _ in range(6)]
+    large = "x" * (MAX_BATCH_BYTES // 2 + 1)
+    await asyncio.gather(
+        *(kernel.log.log(turn, TurnFailed(code="x", artifacts=(text_artifact(large),))) for turn in turns)
+    )
+    transactions = await kernel.connections.system.fetchval("SELECT count(DISTINCT xact) FROM core.event")
+    assert transactions == len(turns)
+
+
+async def test_a_work_whose_caller_left_during_its_commit_is_known_and_ended(kernel: Kernel) -> None:
+    turn = system_turn()
+    lock = await asyncpg.connect(kernel.urls.owner)
+    await lock.execute("CREATE TABLE public.slow (n int)")
+    await lock.execute(
+        "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NEW; END $$;"
+        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON core.event DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION public.wait()"
+    )
+    await lock.execute("SELECT pg_advisory_lock(77)")
+
+    async def write() -> None:
+        async with kernel.db.work(turn) as work:
+            work.record(TurnFailed(code="x"))
+
+    writing = asyncio.create_task(write())
+    while not await lock.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        await asyncio.sleep(0.01)
+    writing.cancel()
+    await asyncio.sleep(0.05)
+    assert not writing.done()
+    await lock.execute("SELECT pg_advisory_unlock(77)")
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    await kernel.log.end(turn, "abandoned")
+    await lock.close()
+
+    assert await types(kernel, turn) == ["turn_started", "turn_failed", "turn_sealed"]
+
+
+async def test_a_lease_is_renewed_for_as_long_as_its_turn_runs(kernel: Kernel) -> None:
+    log = EventLog(kernel.connections, kernel.keys, lease_seconds=0.9)
+    async with log.run(kernel.tasks):
+        running, left = system_turn(), system_turn()
+        for turn in (running, left):
+            await log.log(turn, TurnFailed(code="x"))
+        log.leave(left)
+        await asyncio.sleep(2)
+        leased = await kernel.connections.system.fetch("SELECT turn FROM core.turn WHERE lease_until > now()")
+    assert [row["turn"] for row in leased] == [running.id]
+
+
+async def test_turns_are_refused_before_they_begin_while_those_that_run_may_end(kernel: Kernel) -> None:
+    running, new = system_turn(), system_turn()
+    await kernel.log.log(running, TurnFailed(code="x"))
+    kernel.log.closed_to_new = "The disk is almost full."
+
+    with pytest.raises(AuditUnavailable, match="almost full"):
+        await kernel.log.log(new, TurnFailed(code="x"))
+
+    await kernel.log.end(running, "sealed")
+    assert len(await types(kernel, running)) == 3
+    assert await types(kernel, new) == []

@@ -28,13 +28,15 @@ def read(path: str) -> bytes:
     return (make.FOLDER / path).read_bytes()
 
 
-@pytest.mark.parametrize("case", INDEX, ids=lambda case: case.get("policy", case["receipt"]))
-def test_each_vector_is_accepted_or_refused_at_its_step_alone(case: dict[str, Any]) -> None:
-    verdict = verify(read(case["receipt"]), read(case["policy"]) if "policy" in case else None)
+@pytest.mark.parametrize("case", INDEX, ids=lambda case: case.get("policy", case.get("pin", case["receipt"])))
+def test_each_vector_is_accepted_or_refused_at_its_steps_alone(case: dict[str, Any]) -> None:
+    policy, pin = (read(case[kind]) if kind in case else None for kind in ("policy", "pin"))
 
-    assert [step.name for step in verdict.steps if not step.ok] == ([case["refused"]] if case["refused"] else [])
-    assert verdict.ok == (case["refused"] is None)
-    assert verdict.summary.startswith(f"Refused at {case['refused']}: " if case["refused"] else "Verified: turn ")
+    verdict = verify(read(case["receipt"]), policy, pin)
+
+    assert [step.name for step in verdict.steps if not step.ok] == case["refused"]
+    assert verdict.ok == (not case["refused"])
+    assert verdict.summary.startswith(f"Refused at {case['refused'][0]}: " if case["refused"] else "Verified: turn ")
 
 
 def test_the_vectors_are_what_their_generator_makes() -> None:

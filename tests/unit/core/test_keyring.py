@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -88,3 +90,15 @@ def test_a_data_key_unwraps_with_the_ring_that_wrapped_it_after_rotation_too() -
     assert unwrap(Ring("secrets", (("b", new), ("a", old))), TENANT, "d1", wrapped).key == plain
     with pytest.raises(SecretUnreadable):
         unwrap(Ring("secrets", (("b", new),)), TENANT, "d1", wrapped)
+
+
+def test_first_starts_at_the_same_time_use_the_same_keys(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; from aibox.core import keyring; print(keyring.load_rings(pathlib.Path(sys.argv[1]), {}))"
+    )
+    path = tmp_path / "data" / "keys.json"
+    starts = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    assert len({start.communicate()[0] for start in starts}) == 1
+    assert [start.returncode for start in starts] == [0] * 4

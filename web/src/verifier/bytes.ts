@@ -58,13 +58,45 @@ export async function nodeHash(left: Bytes, right: Bytes): Promise<Bytes> {
 export async function climb(leaf: Bytes, index: number, size: number, path: Bytes[]): Promise<Bytes | null> {
   const last = path.at(-1);
   if (size === 1 || last === undefined) return size === 1 && last === undefined ? leaf : null;
-  let split = 1;
-  while (split * 2 < size) split *= 2;
+  const split = splitOf(size);
   const right = index >= split;
   const rest = path.slice(0, -1);
   const below = await climb(leaf, right ? index - split : index, right ? size - split : split, rest);
   if (below === null) return null;
   return right ? nodeHash(last, below) : nodeHash(below, last);
+}
+
+/**
+ * The roots of the first `old` and of all `size` leaves that a consistency path states (RFC 9162 §2.1.4); null if it is none.
+ * `root` is the root of the `old` leaves, which is not in the path as long as they are one whole subtree.
+ */
+export async function extend(
+  root: Bytes | null,
+  old: number,
+  size: number,
+  path: Bytes[],
+): Promise<[Bytes, Bytes] | null> {
+  if (old === size) {
+    const [whole, more] = root === null ? path : [root, ...path];
+    return whole !== undefined && more === undefined ? [whole, whole] : null;
+  }
+  const last = path.at(-1);
+  if (last === undefined) return null;
+  const split = splitOf(size);
+  const rest = path.slice(0, -1);
+  if (old <= split) {
+    const below = await extend(root, old, split, rest);
+    return below && [below[0], await nodeHash(below[1], last)];
+  }
+  const below = await extend(null, old - split, size - split, rest);
+  return below && [await nodeHash(last, below[0]), await nodeHash(last, below[1])];
+}
+
+/** The largest power of two below `size`. */
+function splitOf(size: number): number {
+  let split = 1;
+  while (split * 2 < size) split *= 2;
+  return split;
 }
 
 /** Whether WebCrypto is here at all, and has Ed25519. Pages that are not on https or localhost have none. */

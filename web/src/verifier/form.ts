@@ -51,9 +51,28 @@ export interface Opening {
   salt: string;
 }
 
+/** A proof that a tombstone, an entry of a log, erased artifacts of this turn. */
+export interface Erased {
+  arts: { art: number; event: number; path: string[]; place: number }[];
+  checkpoint: string;
+  inclusion: string[];
+  leaf: string;
+  vkeys: [string, string];
+}
+
+export interface Tombstone {
+  count: number;
+  idx: number;
+  log: string;
+  root: string;
+  tenant: string;
+}
+
 export interface Bundle {
   chain: string[];
   checkpoint: string;
+  consistency?: { from: number; path: string[]; root: string };
+  erased?: Erased[];
   envelope: string;
   events: ({ event: string } | { leaf: string })[];
   inclusion: string[];
@@ -61,20 +80,29 @@ export interface Bundle {
   openings: Opening[];
   signature: string;
   vkeys: [string, string];
+  witnesses?: string[];
 }
 
 /** The keys somebody pins: what `GET /v1/audit/policy` returns. */
 export interface Policy {
   logs: { origin: string; vkeys: string[] }[];
+  quorum?: number;
+  witnesses?: string[];
 }
 
-/** A checkpoint: its signed text, what it states, and its two signature lines (key id || signature). */
+/** A signature line: the key's name, and key id || signature. */
+export interface Line {
+  name: string;
+  data: Bytes;
+}
+
+/** A checkpoint: its signed text, what it states, its signature lines: the log's two, then those of witnesses. */
 export interface Head {
   text: Bytes;
   origin: string;
   size: number;
   root: Bytes;
-  signatures: { name: string; line: Bytes }[];
+  lines: Line[];
 }
 
 /** A receipt of the right form: the exact bytes to hash, beside the fields read from them. */
@@ -87,6 +115,7 @@ export interface Receipt {
   key: KeyLeaf;
   keyBytes: Bytes;
   head: Head;
+  tombstones: { item: Erased; entry: Tombstone; data: Bytes; head: Head }[];
 }
 
 /** Parse receipt.json and every document inside it. */
@@ -98,6 +127,11 @@ export function read(data: Uint8Array): Receipt {
     const held = utf8(item.event);
     return { event: parse<Event>(held, EVENT, `event ${place}`), held };
   });
+  const tombstones = (bundle.erased ?? []).map((item) => {
+    const data = utf8(item.leaf);
+    const entry = parse<Tombstone>(data, TOMBSTONE, "a tombstone");
+    return { item, entry, data, head: readHead(item.checkpoint) };
+  });
   const envelopeBytes = utf8(bundle.envelope);
   const keyBytes = utf8(bundle.key.leaf);
   return {
@@ -108,12 +142,13 @@ export function read(data: Uint8Array): Receipt {
     key: parse<KeyLeaf>(keyBytes, KEY, "the key leaf"),
     keyBytes,
     head: readHead(bundle.checkpoint),
+    tombstones,
   };
 }
 
 /** Whether this is an object of the form of a policy. */
 export function isPolicy(value: unknown): value is Policy {
-  return fits(value, "logs:logs");
+  return fits(value, "logs:logs quorum?:positive witnesses?:witnesses");
 }
 
 /** Parse JSON of a known shape, if its bytes are the one canonical encoding of its value: so no two readers see two things. */
@@ -162,14 +197,19 @@ function key(name: string): string {
   return JSON.stringify(name);
 }
 
-/** Whether a value is an object with just the fields of `shape`, each keeping its rule (`@`: its type). */
+/** Whether a value is an object with just the fields of `shape`, each keeping its rule (`@`: its type). With `?` it may be left out. */
 function fits(value: unknown, shape: string): boolean {
   if (!isObject(value)) return false;
-  const rules = new Map(shape.split(" ").map((field) => field.split(":") as [string, string]));
-  const names = Object.keys(value);
+  const rules = new Map(
+    shape
+      .replaceAll("?", "")
+      .split(" ")
+      .map((field) => field.split(":") as [string, string]),
+  );
+  const needed = shape.split(" ").filter((field) => !field.includes("?"));
   return (
-    names.length === rules.size &&
-    names.every((name) => {
+    needed.every((field) => Object.hasOwn(value, field.slice(0, field.indexOf(":")))) &&
+    Object.keys(value).every((name) => {
       const rule = rules.get(name);
       if (rule === undefined) return false;
       return name === "@" ? value[name] === rule : RULES[rule]?.(value[name]) === true;
@@ -177,32 +217,24 @@ function fits(value: unknown, shape: string): boolean {
   );
 }
 
-/** A C2SP checkpoint (signed note) without extension lines and with exactly two signature lines. */
-function readHead(note: string): Head {
+/** A C2SP checkpoint (signed note) without extension lines: the log's two signature lines, then cosignatures. */
+export function readHead(note: string): Head {
   const line = "\u2014 ([!-*,-~]{1,255}) ([0-9A-Za-z+/=]+)\n";
   const body = "(([!-*,-~]{1,255})\n(0|[1-9][0-9]{0,15})\n([0-9A-Za-z+/=]{44})\n)";
-  const match = new RegExp(`^${body}\n${line}${line}$`).exec(note);
-  if (!match) throw new Refused("the checkpoint is not a note of origin, size, root and two signature lines");
-  const [
-    ,
-    signed = "",
-    origin = "",
-    size = "",
-    root = "",
-    firstName = "",
-    first = "",
-    secondName = "",
-    second = "",
-  ] = match;
-  const long = isBase64(32)(root) && isBase64(4 + 64)(first) && isBase64(4 + 8 + 2420)(second);
-  if (!Number.isSafeInteger(Number(size)) || !long) {
-    throw new Refused("the checkpoint has a number, hash or signature of the wrong length");
+  const match = new RegExp(`^${body}\n((?:${line}){2,})$`).exec(note);
+  if (!match) {
+    throw new Refused("the checkpoint is not a note of origin, size, root and at least two signature lines");
   }
-  const signatures = [
-    { name: firstName, line: base64(first) },
-    { name: secondName, line: base64(second) },
-  ];
-  return { text: utf8(signed), origin, size: Number(size), root: base64(root), signatures };
+  const [, signed = "", origin = "", size = "", root = "", tail = ""] = match;
+  if (!Number.isSafeInteger(Number(size)) || !isBase64([32])(root)) {
+    throw new Refused("the checkpoint has a number or hash of the wrong length");
+  }
+  const found = [...tail.matchAll(new RegExp(line, "g"))].map(([, name = "", data = ""]) => ({ name, data }));
+  if (!found.every(({ data }, at) => isBase64(LINE_SIZES[at] ?? COSIGNATURE_SIZES)(data))) {
+    throw new Refused("the checkpoint has a signature of the wrong length");
+  }
+  const lines = found.map(({ name, data }) => ({ name, data: base64(data) }));
+  return { text: utf8(signed), origin, size: Number(size), root: base64(root), lines };
 }
 
 type Rule = (value: unknown) => boolean;
@@ -211,13 +243,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Padded standard base64 that re-encodes to itself. */
-function isBase64(length: number | null): Rule {
+/** Padded standard base64 that re-encodes to itself, of one of these lengths. */
+function isBase64(lengths: number[] | null): Rule {
   return (value) => {
     if (typeof value !== "string") return false;
     try {
       const binary = atob(value);
-      return btoa(binary) === value && (length === null || binary.length === length);
+      return btoa(binary) === value && (lengths === null || lengths.includes(binary.length));
     } catch {
       return false; // atob throws on a character that is not base64's
     }
@@ -233,14 +265,25 @@ function whole(low: number, high: number): Rule {
   return (value) => typeof value === "number" && Number.isSafeInteger(value) && low <= value && value <= high;
 }
 
-function list(rule: Rule): Rule {
-  return (value) => Array.isArray(value) && value.every(rule);
+function list(rule: Rule, least = 0): Rule {
+  return (value) => Array.isArray(value) && value.length >= least && value.every((member) => rule(member));
 }
 
-/** A C2SP verifier key, name + key id + base64(type byte || public key), of `size` decoded bytes. */
-function isVkey(value: unknown, size: number): boolean {
-  if (!like("[!-*,-~]{1,255}\\+[0-9a-f]{8}\\+[0-9A-Za-z+/=]+")(value)) return false;
-  return isBase64(size)(splitVkey(value as string).encoded);
+/** A C2SP verifier key of one of these types: name + key id + base64(type byte || public key). */
+function isVkey(...types: number[]): Rule {
+  return (value) => {
+    if (!like("[!-*,-~]{1,255}\\+[0-9a-f]{8}\\+[0-9A-Za-z+/=]+")(value)) return false;
+    const { encoded } = splitVkey(value as string);
+    return types.some(
+      (type) => isBase64([1 + (KEY_SIZES[type] ?? 0)])(encoded) && base64(encoded)[0] === type,
+    );
+  };
+}
+
+/** The two verifier keys of a log. */
+function isPair(value: unknown): boolean {
+  const rules = [isVkey(ED25519), isVkey(ML_DSA_44)];
+  return Array.isArray(value) && value.length === 2 && rules.every((rule, at) => rule(value[at]));
 }
 
 /** The three parts of a verifier key of the right form. */
@@ -249,7 +292,18 @@ export function splitVkey(vkey: string): { name: string; id: string; encoded: st
   return { name, id, encoded: vkey.slice(name.length + id.length + 2) };
 }
 
-const VKEY_SIZES = [33, 1313];
+/** C2SP's signature types: the first is a log's, the second a witness's, the third serves both. */
+export const ED25519 = 1;
+export const ED25519_COSIGNATURE = 4;
+export const ML_DSA_44 = 6;
+export const SIGNATURE_SIZES: Record<number, number> = {
+  [ED25519]: 64,
+  [ED25519_COSIGNATURE]: 8 + 64,
+  [ML_DSA_44]: 8 + 2420,
+};
+const KEY_SIZES: Record<number, number> = { [ED25519]: 32, [ED25519_COSIGNATURE]: 32, [ML_DSA_44]: 1312 };
+const LINE_SIZES = [[4 + 64], [4 + 8 + 2420]];
+const COSIGNATURE_SIZES = [4 + 8 + 64, 4 + 8 + 2420];
 const RULES: Record<string, Rule> = {
   text: (value) => typeof value === "string",
   object: isObject,
@@ -264,19 +318,26 @@ const RULES: Record<string, Rule> = {
   positive: whole(1, Number.MAX_SAFE_INTEGER),
   span: whole(1, 512),
   base64: isBase64(null),
-  bytes32: isBase64(32),
-  bytes64: isBase64(64),
+  bytes32: isBase64([32]),
+  bytes64: isBase64([64]),
   artifacts: list((value) => fits(value, "c:hash mt:text n:count")),
   events: list((value) => fits(value, "event:text") || fits(value, "leaf:hash")),
   key: (value) => fits(value, "inclusion:hashes leaf:text"),
   openings: list((value) => fits(value, "art:count data:base64 event:count mt:text salt:bytes32")),
-  vkeys: (value) =>
-    Array.isArray(value) && value.length === 2 && VKEY_SIZES.every((size, at) => isVkey(value[at], size)),
+  vkeys: isPair,
+  witnesses: list(isVkey(ED25519_COSIGNATURE, ML_DSA_44), 1),
+  old: (value) => fits(value, "from:positive path:hashes root:hash"),
+  erased: list(
+    (value) => fits(value, "arts:erasedarts checkpoint:text inclusion:hashes leaf:text vkeys:vkeys"),
+    1,
+  ),
+  erasedarts: list((value) => fits(value, "art:count event:count path:hashes place:count"), 1),
+  reason: like("request|retention"),
   logs: list((value) => fits(value, "origin:origin vkeys:vkeys")),
 };
 const BUNDLE =
-  "@:aibox.receipt/1 chain:hashes checkpoint:text envelope:text events:events inclusion:hashes key:key " +
-  "openings:openings signature:bytes64 vkeys:vkeys";
+  "@:aibox.receipt/1 chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased events:events " +
+  "inclusion:hashes key:key openings:openings signature:bytes64 vkeys:vkeys witnesses?:witnesses";
 const ENVELOPE =
   "@:aibox.turn/1 build:text events:positive idx:positive kid:kid log:origin outcome:outcome policy:text " +
   "prev:hash principal:text root:hash sealed_us:count started_us:count tenant:uuid turn:uuid";
@@ -284,3 +345,6 @@ const EVENT =
   "@:aibox.event/1 arts:artifacts body:object ev:uuid mono_ns:count seq:count src:text tenant:uuid " +
   "ts_us:count turn:uuid type:text";
 const KEY = "@:aibox.key/1 alg:alg idx:count kid:kid log:origin prev:hash pub:bytes32 span:span";
+const TOMBSTONE =
+  "@:aibox.tombstone/1 count:positive erased_us:count idx:count log:origin prev:hash reason:reason root:hash " +
+  "tenant:uuid turn:uuid";

@@ -8,16 +8,18 @@ import {
   climb,
   concat,
   equal,
+  extend,
   hex,
   hexBytes,
   isEd25519,
-  isMlDsa44,
   leafHash,
   nodeHash,
   sha256,
   utf8,
 } from "./bytes";
-import { isPolicy, type Policy, type Receipt, Refused, read, splitVkey } from "./form";
+import { type Artifact, type Head, type Policy, type Receipt, Refused, read } from "./form";
+import { requireCosignatures, requireHead, signedAt } from "./heads";
+import { checkTrust, names } from "./trust";
 
 export type { Policy } from "./form";
 
@@ -35,18 +37,23 @@ export interface Verdict {
   summary: string;
 }
 
-const MAX_SECONDS = 253_402_300_799n; // the last second of the year 9999
 const PAYLOAD_TYPE = "application/vnd.aibox.turn+json";
 
-/** Judge the bytes of a receipt.json, by the keys that a policy pins if it is given. Never rejects. */
-export async function verifyReceipt(bytes: Uint8Array, options: { policy?: Policy } = {}): Promise<Verdict> {
+/** What a receipt is judged by, beside itself: the keys somebody pins, and a head they saw before (a checkpoint's text). */
+export interface Trusted {
+  policy?: Policy;
+  pin?: string;
+}
+
+/** Judge the bytes of a receipt.json. Never rejects. */
+export async function verifyReceipt(bytes: Uint8Array, trusted: Trusted = {}): Promise<Verdict> {
   try {
     if (!(await canVerify())) {
       const summary =
         "Refused: this browser has no Ed25519 here; open the page over https, or verify with the command line.";
       return { ok: false, steps: [], summary };
     }
-    return await judge(bytes, options.policy);
+    return await judge(bytes, trusted);
   } catch (why) {
     // Callers rely on a verdict for any bytes at all.
     const name = why instanceof Error ? why.name : "error";
@@ -54,7 +61,7 @@ export async function verifyReceipt(bytes: Uint8Array, options: { policy?: Polic
   }
 }
 
-async function judge(data: Uint8Array, policy: Policy | undefined): Promise<Verdict> {
+async function judge(data: Uint8Array, { policy, pin }: Trusted): Promise<Verdict> {
   const steps: Step[] = [];
   const run = async <T>(name: string, check: () => T | Promise<T>, detail: (found: T) => string) => {
     try {
@@ -73,10 +80,11 @@ async function judge(data: Uint8Array, policy: Policy | undefined): Promise<Verd
     () => `a canonical receipt of ${data.length} bytes`,
   );
   if (receipt !== undefined) {
-    for (const [name, check] of CHECKS)
+    const trust = (): Promise<string> => checkTrust(receipt, policy, pin);
+    for (const [name, check] of [...CHECKS, ["trust", trust] as const])
       await run(
         name,
-        () => check(receipt, policy),
+        () => check(receipt),
         (detail) => detail,
       );
   }
@@ -88,7 +96,7 @@ async function judge(data: Uint8Array, policy: Policy | undefined): Promise<Verd
   const summary =
     `Verified: turn ${envelope.turn} (${envelope.outcome}, ${envelope.events} events) ` +
     `is entry ${envelope.idx} of ${head.origin}, ` +
-    `under its head of ${head.size} entries signed ${signedAt(receipt)}.`;
+    `under its head of ${head.size} entries signed ${signedAt(head.lines[1])}.`;
   return { ok: true, steps, summary };
 }
 
@@ -149,7 +157,7 @@ async function checkKey(receipt: Receipt): Promise<string> {
   if (!(key.idx < envelope.idx && envelope.idx <= key.idx + key.span)) {
     throw new Refused(`the key of entry ${key.idx} may not sign entry ${envelope.idx}`);
   }
-  await requireIncluded(receipt, keyBytes, key.idx, bundle.key.inclusion, "the key leaf");
+  await requireIncluded(receipt.head, keyBytes, key.idx, bundle.key.inclusion, "the key leaf");
   return `key ${key.kid} is entry ${key.idx} and may sign up to entry ${key.idx + key.span}`;
 }
 
@@ -174,54 +182,34 @@ async function checkChain({ bundle, envelope, key, keyBytes }: Receipt): Promise
 /** The envelope is an entry of the tree whose root the checkpoint states. */
 async function checkInclusion(receipt: Receipt): Promise<string> {
   const { bundle, envelope, envelopeBytes, head } = receipt;
-  await requireIncluded(receipt, envelopeBytes, envelope.idx, bundle.inclusion, "the envelope");
+  await requireIncluded(head, envelopeBytes, envelope.idx, bundle.inclusion, "the envelope");
   return `the envelope is entry ${envelope.idx} in the tree of ${head.size} entries`;
 }
 
-/** The log signed the head twice: the note with Ed25519, C2SP's cosigned message with ML-DSA-44. */
-async function checkHead(receipt: Receipt): Promise<string> {
-  const { bundle, envelope, head } = receipt;
-  if (head.origin !== envelope.log) throw new Refused("the checkpoint is of another log");
-  const origin = utf8(envelope.log);
-  const keys: Bytes[] = [];
-  for (const [at, { name: signer, line }] of head.signatures.entries()) {
-    const { name, id, encoded } = splitVkey(bundle.vkeys[at] ?? "");
-    const key = base64(encoded);
-    const ownId = hex(await sha256(origin, utf8("\n"), key)).slice(0, 8);
-    if (name !== head.origin || id !== ownId || key[0] !== (at === 0 ? 1 : 6)) {
-      throw new Refused("a verifier key is not a key of this log");
-    }
-    if (signer !== head.origin || hex(line.slice(0, 4)) !== id) {
-      throw new Refused("a signature line of the checkpoint is not by a key of this log");
-    }
-    keys.push(key.slice(1));
+/** The log signed the head twice, each named witness cosigned it, and it continues the older head if there is one. */
+async function checkHead({ bundle, envelope, head }: Receipt): Promise<string> {
+  const witnesses = bundle.witnesses ?? [];
+  await requireHead(head, envelope.log, bundle.vkeys, "the head");
+  await requireCosignatures(head, witnesses);
+  const signed = `the head of ${head.size} entries was signed ${signedAt(head.lines[1])} with Ed25519 and ML-DSA-44`;
+  const found = witnesses.length > 0 ? `${signed}, and cosigned by ${names(witnesses).join(", ")}` : signed;
+  const old = bundle.consistency;
+  if (old === undefined) return found;
+  const root = hexBytes(old.root);
+  const roots = old.from < head.size ? await extend(root, old.from, head.size, old.path.map(hexBytes)) : null;
+  if (roots === null || !equal(roots[0], root) || !equal(roots[1], head.root)) {
+    throw new Refused(`the head does not continue the head of ${old.from} entries that it names`);
   }
-  const [ed25519, mlDsa44] = keys as [Bytes, Bytes];
-  const [first, second] = head.signatures.map(({ line }) => line) as [Bytes, Bytes];
-  const named = concat(bigEndian(origin.length, 1), origin);
-  const range = concat(new Uint8Array(8), bigEndian(head.size, 8), head.root);
-  const message = concat(utf8("subtree/v1\n\0"), named, second.slice(4, 12), named, range);
-  if (!(await isEd25519(ed25519, first.slice(4), head.text))) {
-    throw new Refused("the head's Ed25519 signature does not verify");
-  }
-  if (!isMlDsa44(mlDsa44, second.slice(12), message)) {
-    throw new Refused("the head's ML-DSA-44 signature does not verify");
-  }
-  return `the head of ${head.size} entries was signed ${signedAt(receipt)} with Ed25519 and ML-DSA-44`;
+  return `${found}; it continues the head of ${old.from} entries`;
 }
 
-/** Every opened artifact is the one its event committed to. */
-async function checkOpenings({ bundle, events }: Receipt): Promise<string> {
-  let before = { event: -1, art: -1 };
-  for (const opening of bundle.openings) {
-    const artifact = events[opening.event]?.event?.arts[opening.art];
-    const later =
-      opening.event > before.event || (opening.event === before.event && opening.art > before.art);
-    if (artifact === undefined || !later) {
-      const where = `${opening.event}/${opening.art}`;
-      throw new Refused(`no shown event has an artifact ${where}, or the openings are out of order`);
-    }
-    before = opening;
+/** Every opened artifact is the one its event committed to, and every erased one is covered by a tombstone. */
+async function checkOpenings(receipt: Receipt): Promise<string> {
+  const { openings } = receipt.bundle;
+  let before: Place = { event: -1, art: -1 };
+  for (const opening of openings) {
+    const artifact = artifactOf(receipt, opening);
+    before = inOrder(before, opening);
     const [media, data] = [utf8(opening.mt), base64(opening.data)];
     const sized = concat(bigEndian(media.length, 4), media, bigEndian(data.length, 8), data);
     const commitment = hex(await sha256(utf8("aibox.artifact/1\n"), base64(opening.salt), sized));
@@ -229,31 +217,57 @@ async function checkOpenings({ bundle, events }: Receipt): Promise<string> {
       throw new Refused(`artifact ${opening.event}/${opening.art} is not the one that was committed to`);
     }
   }
-  const count = bundle.openings.length;
-  return count > 0
-    ? `${count} opened, each as it was committed to`
-    : "none opened: contents stay with their owner";
+  const opened =
+    openings.length > 0
+      ? `${openings.length} opened, each as it was committed to`
+      : "none opened: contents stay with their owner";
+  return [opened, ...(await checkErased(receipt))].join("; ");
 }
 
-/** The log's keys are the pinned ones; without a policy, say which keys all of the above rests on. */
-async function checkTrust({ bundle, envelope }: Receipt, policy: Policy | undefined): Promise<string> {
-  if (policy === undefined) {
-    const fingerprint = hex(await sha256(utf8(bundle.vkeys.map((vkey) => `${vkey}\n`).join(""))));
-    return (
-      `no policy given: the keys are those that the receipt itself states, fingerprint ${fingerprint}; ` +
-      "compare it with one obtained from the log's owner"
-    );
+/** What tombstones say of artifacts of this turn: each is an entry of a log of the tenant, under a signed head. */
+async function checkErased(receipt: Receipt): Promise<string[]> {
+  const found: string[] = [];
+  for (const { item, entry, data, head } of receipt.tombstones) {
+    const what = `the tombstone, entry ${entry.idx}`;
+    if (entry.tenant !== receipt.envelope.tenant) throw new Refused(`${what}, is of another tenant`);
+    await requireHead(head, entry.log, item.vkeys, `${what}'s head`);
+    await requireCosignatures(head, []);
+    await requireIncluded(head, data, entry.idx, item.inclusion, what);
+    let before: Place = { event: -1, art: -1 };
+    for (const art of item.arts) {
+      const leaf = await leafHash(hexBytes(artifactOf(receipt, art).c));
+      before = inOrder(before, art);
+      const covered = art.place < entry.count;
+      const root = covered ? await climb(leaf, art.place, entry.count, art.path.map(hexBytes)) : null;
+      if (root === null || hex(root) !== entry.root) {
+        throw new Refused(`${what}, does not cover artifact ${art.event}/${art.art}`);
+      }
+    }
+    found.push(`${item.arts.length} erased by entry ${entry.idx}`);
   }
-  if (!isPolicy(policy)) throw new Refused("the policy has a missing, unknown or malformed field");
-  const pinned = policy.logs.filter(({ origin }) => origin === envelope.log);
-  if (pinned.length === 0) throw new Refused("the policy does not name this log");
-  if (!pinned.some(({ vkeys }) => vkeys.every((vkey, at) => vkey === bundle.vkeys[at]))) {
-    throw new Refused("the keys are not those the policy pins for this log");
-  }
-  return "the keys are those the policy pins for this log";
+  return found;
 }
 
-const CHECKS: [string, (receipt: Receipt, policy: Policy | undefined) => Promise<string>][] = [
+interface Place {
+  event: number;
+  art: number;
+}
+
+/** The artifact of a shown event that an opening or an erasure names. */
+function artifactOf({ events }: Receipt, { event, art }: Place): Artifact {
+  const artifact = events[event]?.event?.arts[art];
+  if (artifact === undefined) throw new Refused(`no shown event has an artifact ${event}/${art}`);
+  return artifact;
+}
+
+function inOrder(before: Place, here: Place): Place {
+  if (here.event < before.event || (here.event === before.event && here.art <= before.art)) {
+    throw new Refused(`artifact ${here.event}/${here.art} is out of order`);
+  }
+  return here;
+}
+
+const CHECKS: [string, (receipt: Receipt) => Promise<string>][] = [
   ["events", checkEvents],
   ["signature", checkSignature],
   ["key", checkKey],
@@ -261,11 +275,10 @@ const CHECKS: [string, (receipt: Receipt, policy: Policy | undefined) => Promise
   ["inclusion", checkInclusion],
   ["checkpoint", checkHead],
   ["openings", checkOpenings],
-  ["trust", checkTrust],
 ];
 
 async function requireIncluded(
-  { head }: Receipt,
+  head: Head,
   entry: Bytes,
   index: number,
   path: string[],
@@ -276,11 +289,4 @@ async function requireIncluded(
   if (root === null || !equal(root, head.root)) {
     throw new Refused(`${what} is not entry ${index} in the tree of ${head.size} entries`);
   }
-}
-
-function signedAt({ head }: Receipt): string {
-  const line = head.signatures[1]?.line ?? new Uint8Array(12);
-  const seconds = new DataView(line.buffer, line.byteOffset).getBigUint64(4);
-  if (seconds === 0n || seconds > MAX_SECONDS) throw new Refused("the head states no time of signing");
-  return new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z");
 }

@@ -1,35 +1,42 @@
-// The frozen receipts of tests/vectors: each accepted, or refused at the one step its index names.
+// The frozen receipts of tests/vectors: each accepted, or refused at the steps its index names.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Policy, verifyReceipt } from ".";
+import { type Policy, type Trusted, verifyReceipt } from ".";
 
 interface Case {
   receipt: string;
   policy?: string;
-  refused: string | null;
+  pin?: string;
+  refused: string[];
   why: string;
 }
 
 const FOLDER = new URL("../../../tests/vectors/", import.meta.url);
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(new URL(path, FOLDER)));
-const index: Case[] = JSON.parse(new TextDecoder().decode(read("index.json")));
+const text = (path: string): string => new TextDecoder().decode(read(path));
+const index: Case[] = JSON.parse(text("index.json"));
 // Here a policy comes parsed: what is wrong with its bytes alone cannot be seen.
-const BYTES_ONLY = ["policies/policy-no-json.json", "policies/policy-duplicate-key.json"];
-const cases = index.filter(({ policy }) => policy === undefined || !BYTES_ONLY.includes(policy));
+const BYTES_ONLY = [
+  "policies/policy-no-json.json",
+  "policies/policy-duplicate-key.json",
+  "pins/pin-not-utf-8.txt",
+];
+const cases = index.filter(({ policy, pin }) => !BYTES_ONLY.includes(policy ?? pin ?? ""));
 const STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "openings", "trust"];
 
 describe("a frozen receipt", () => {
-  it.each(cases)("$receipt $policy: $why", async ({ receipt, policy, refused }) => {
-    const options =
-      policy === undefined ? {} : { policy: JSON.parse(new TextDecoder().decode(read(policy))) as Policy };
+  it.each(cases)("$receipt $policy $pin: $why", async ({ receipt, policy, pin, refused }) => {
+    const trusted: Trusted = {};
+    if (policy !== undefined) trusted.policy = JSON.parse(text(policy)) as Policy;
+    if (pin !== undefined) trusted.pin = text(pin);
 
-    const verdict = await verifyReceipt(read(receipt), options);
+    const verdict = await verifyReceipt(read(receipt), trusted);
 
-    expect(verdict.steps.filter((step) => !step.ok).map((step) => step.name)).toEqual(
-      refused ? [refused] : [],
+    expect(verdict.steps.filter((step) => !step.ok).map((step) => step.name)).toEqual(refused);
+    expect(verdict.ok).toBe(refused.length === 0);
+    expect(verdict.summary).toMatch(
+      refused.length > 0 ? new RegExp(`^Refused at ${refused[0]}: `) : /^Verified: turn /,
     );
-    expect(verdict.ok).toBe(refused === null);
-    expect(verdict.summary).toMatch(refused ? new RegExp(`^Refused at ${refused}: `) : /^Verified: turn /);
   });
 });
 
