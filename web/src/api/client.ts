@@ -16,11 +16,12 @@ export function onSignedOut(callback: () => void): void {
   signedOut = callback;
 }
 
+/** Of the 401s only these are about the session; the others are about a password, a code or a passkey. */
+const NO_SESSION = new Set(["missing_token", "session_revoked", "invalid_token", "token_expired"]);
+
 /** Tells the app when a refusal means that the session has ended. */
 export function noticeRefusal(error: ApiError): void {
-  if (error.status === 401 && error.code !== "invalid_credentials" && error.code !== "challenge_invalid") {
-    signedOut();
-  }
+  if (error.status === 401 && NO_SESSION.has(error.code)) signedOut();
 }
 
 export function csrfHeader(): Record<string, string> {

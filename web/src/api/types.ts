@@ -12,6 +12,10 @@ export type Me = Got<"/v1/auth/me">;
 export type Session = Got<"/v1/sessions">["sessions"][number];
 export type Run = Got<"/v1/conversations/{conversation_id}/runs">["runs"][number];
 export type Receipt = Got<"/v1/receipts/{turn_id}">;
+/** A passage that was before the model when it answered. */
+export type Citation = NonNullable<
+  Got<"/v1/conversations/{conversation_id}/items">["items"][number]["citations"]
+>[number];
 export type Item = Omit<Got<"/v1/conversations/{conversation_id}/items">["items"][number], "usage"> & {
   usage?: Usage | null;
 };
@@ -52,5 +56,7 @@ export type RunEvent =
         /** stop, length, cancelled, blocked, and what later versions may add. */
         finish_reason: string;
         receipt: Receipt;
+        /** Absent from a server that knows no knowledge. */
+        citations?: Citation[];
       };
     };

@@ -1,7 +1,10 @@
 // The frame of the signed-in app: the sidebar (a drawer on a phone), the page, and the windows any page can open.
-import { Outlet, useLocation } from "@tanstack/react-router";
+import { Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Dialog } from "radix-ui";
 import { useEffect, useMemo, useState } from "react";
+import { mayAdmin } from "../features/admin/entries";
+import { StepUpProvider } from "../features/auth/StepUp";
+import { useMe } from "../features/auth/session";
 import { AddProviderDialog } from "../features/chat/AddProviderDialog";
 import { CommandPalette } from "../features/palette/CommandPalette";
 import { Sidebar } from "../features/sessions/Sidebar";
@@ -12,6 +15,11 @@ export function AppFrame() {
   const [palette, setPalette] = useState(false);
   const [providerHelp, setProviderHelp] = useState(false);
   const { pathname } = useLocation();
+  const navigate = useNavigate();
+  const mayAddProviders = mayAdmin(useMe(), "manage_providers");
+  // The administration brings a navigation of its own.
+  const inAdmin = /^\/admin(\/|$)/.test(pathname);
+  const inChat = pathname === "/" || pathname.startsWith("/c/");
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the drawer closes whenever the page changes.
   useEffect(() => setDrawer(false), [pathname]);
@@ -39,25 +47,32 @@ export function AppFrame() {
         setDrawer(false);
         setPalette(true);
       },
-      openProviderHelp: () => setProviderHelp(true),
+      openProviderHelp: () => {
+        if (mayAddProviders) void navigate({ to: "/admin/inference" });
+        else setProviderHelp(true);
+      },
     }),
-    [],
+    [mayAddProviders, navigate],
   );
 
   return (
     <FrameContext value={frame}>
       <a
-        href="#composer"
+        href={inChat ? "#composer" : "#main"}
         className="sr-only z-50 rounded-lg bg-accent px-4 py-2 text-accent-ink focus:not-sr-only focus:fixed focus:top-3 focus:left-3"
       >
-        Skip to the message box
+        {inChat ? "Skip to the message box" : "Skip to the page"}
       </a>
       <div className="flex h-dvh">
-        <div className="hidden w-72 shrink-0 border-r border-line md:block">
-          <Sidebar />
-        </div>
+        {!inAdmin && (
+          <div className="hidden w-72 shrink-0 border-r border-line md:block">
+            <Sidebar />
+          </div>
+        )}
         <div className="min-w-0 flex-1">
-          <Outlet />
+          <StepUpProvider>
+            <Outlet />
+          </StepUpProvider>
         </div>
       </div>
       <Dialog.Root open={drawer} onOpenChange={setDrawer}>

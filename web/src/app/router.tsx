@@ -4,10 +4,12 @@ import {
   createRootRouteWithContext,
   createRoute,
   createRouter,
+  lazyRouteComponent,
   Outlet,
   redirect,
 } from "@tanstack/react-router";
 import { ApiError } from "../api/errors";
+import { AdminFrame, AdminHome } from "../features/admin/AdminFrame";
 import { SetupPage } from "../features/auth/SetupPage";
 import { SignInPage } from "../features/auth/SignInPage";
 import { authConfigQuery, meQuery } from "../features/auth/session";
@@ -30,6 +32,13 @@ const signIn = createRoute({
   // Only a path of ours: `next=//elsewhere.example` must not lead away after sign-in.
   validateSearch: (search): { next?: string } =>
     typeof search.next === "string" && /^\/(?![/\\])/.test(search.next) ? { next: search.next } : {},
+});
+
+/** The phone's side of pairing: a session of its own, so no sign-in comes before it. */
+const pair = createRoute({
+  getParentRoute: () => root,
+  path: "/pair",
+  component: lazyRouteComponent(() => import("../features/device/PairPage")),
 });
 
 /** Everything behind sign-in. */
@@ -64,9 +73,88 @@ const chat = createRoute({
   },
 });
 
+const ownUsage = createRoute({
+  getParentRoute: () => app,
+  path: "/usage",
+  component: lazyRouteComponent(() => import("../features/usage/OwnUsagePage")),
+});
+
+const account = createRoute({
+  getParentRoute: () => app,
+  path: "/account",
+  component: lazyRouteComponent(() => import("../features/account/AccountPage")),
+});
+
+/** Pages beside the chat, fetched when they are first opened. */
+const besides = [
+  createRoute({
+    getParentRoute: () => app,
+    path: "/knowledge",
+    component: lazyRouteComponent(() => import("../features/knowledge/KnowledgePage")),
+  }),
+  createRoute({
+    getParentRoute: () => app,
+    path: "/memory",
+    component: lazyRouteComponent(() => import("../features/memory/MemoryPage")),
+  }),
+  createRoute({
+    getParentRoute: () => app,
+    path: "/wiki",
+    component: lazyRouteComponent(() => import("../features/wiki/WikiPage")),
+  }),
+  createRoute({
+    getParentRoute: () => app,
+    path: "/wiki/$topic",
+    component: lazyRouteComponent(() => import("../features/wiki/TopicPage")),
+  }),
+];
+
+/** The administration: each page is fetched when it is first opened. Its entries: features/admin/entries.ts. */
+const admin = createRoute({ getParentRoute: () => app, path: "/admin", component: AdminFrame });
+
+const adminPages = [
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/users",
+    component: lazyRouteComponent(() => import("../features/users/UsersPage")),
+  }),
+  createRoute({ getParentRoute: () => admin, path: "/", component: AdminHome }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/inference",
+    component: lazyRouteComponent(() => import("../features/inference/InferencePage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/guardrail",
+    component: lazyRouteComponent(() => import("../features/guardrail/GuardrailPage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/usage",
+    validateSearch: (search): { tab?: string } => (typeof search.tab === "string" ? { tab: search.tab } : {}),
+    component: lazyRouteComponent(() => import("../features/usage/UsagePage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/usage/turns/$turnId",
+    component: lazyRouteComponent(() => import("../features/usage/TracePage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/activity",
+    component: lazyRouteComponent(() => import("../features/audit/ActivityPage")),
+  }),
+];
+
 export function createAppRouter(queryClient: QueryClient) {
   return createRouter({
-    routeTree: root.addChildren([setup, signIn, app.addChildren([newChat, chat])]),
+    routeTree: root.addChildren([
+      setup,
+      signIn,
+      pair,
+      app.addChildren([newChat, chat, account, ownUsage, ...besides, admin.addChildren(adminPages)]),
+    ]),
     context: { queryClient },
     defaultPreload: false,
     scrollRestoration: false,

@@ -1,4 +1,4 @@
-// Buttons: one loud, one quiet, one dangerous, and the square one that holds an icon.
+// Buttons: one loud, one quiet, one dangerous, one that is words alone, and the square one that holds an icon.
 import { LoaderCircle } from "lucide-react";
 import type { ComponentProps, ReactNode } from "react";
 import { cx } from "./cx";
@@ -6,6 +6,8 @@ import { cx } from "./cx";
 const looks = {
   primary: "bg-accent text-accent-ink hover:bg-accent-hover",
   quiet: "border border-line-strong/60 bg-surface text-ink hover:bg-sunken",
+  /** Takes its colour from `className`. */
+  plain: "hover:bg-sunken",
   danger: "bg-danger text-surface hover:brightness-110 dark:text-bg",
 };
 

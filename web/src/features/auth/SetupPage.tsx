@@ -5,12 +5,11 @@ import { type FormEvent, useEffect, useState } from "react";
 import { ApiError } from "../../api/errors";
 import { Button } from "../../ui/Button";
 import { Command } from "../../ui/copy";
-import { cx } from "../../ui/cx";
 import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
 import { AuthPage } from "./AuthPage";
 import { fieldErrors, waitText } from "./messages";
-import { PasswordField } from "./PasswordField";
+import { NewPasswordField } from "./NewPasswordField";
 import { judgePassword } from "./password";
 import { authConfigQuery, setUp } from "./session";
 
@@ -79,26 +78,12 @@ function OwnerForm({ token }: { token: string }) {
           onChange={(event) => setEmail(event.target.value)}
           error={errors.email}
         />
-        <PasswordField
+        <NewPasswordField
           label="Password"
-          autoComplete="new-password"
           value={password}
           onValue={setPassword}
+          feedback={feedback}
           error={errors.password}
-          hint={
-            <>
-              <span aria-hidden className="mb-1.5 block h-1 overflow-hidden rounded-full bg-sunken">
-                <span
-                  className={cx(
-                    "block h-full rounded-full transition-all",
-                    feedback.acceptable ? "bg-accent" : "bg-seal",
-                  )}
-                  style={{ width: `${feedback.strength * 100}%` }}
-                />
-              </span>
-              <span aria-live="polite">{feedback.message}</span>
-            </>
-          }
         />
         <Button
           type="submit"

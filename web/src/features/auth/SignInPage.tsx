@@ -1,21 +1,103 @@
-// Sign-in with e-mail address and password.
+// Sign-in: with a password, or with another sign-in service; then the second factor where one is asked for.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
-import { type FormEvent, useState } from "react";
+import { ArrowRight } from "lucide-react";
+import { type FormEvent, useEffect, useState } from "react";
+import { ApiError } from "../../api/errors";
 import { Button } from "../../ui/Button";
 import { Command } from "../../ui/copy";
 import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
+import { Skeleton } from "../../ui/Skeleton";
 import { AuthPage } from "./AuthPage";
-import { signInMessage } from "./messages";
+import { signInMessage, waitText } from "./messages";
 import { PasswordField } from "./PasswordField";
-import { authConfigQuery, signIn } from "./session";
+import { type Pending, pendingFromFragment } from "./pending";
+import { RecoveryCodes } from "./RecoveryCodes";
+import { SecondFactor } from "./SecondFactor";
+import { authConfigQuery, idpsQuery, type SignInStep, signIn } from "./session";
+import { useCountdown } from "./useCountdown";
 
 const route = getRouteApi("/sign-in");
 
+type Stage =
+  | { at: "password" }
+  | { at: "second-factor"; pending: Pending }
+  | { at: "recovery-codes"; codes: string[] };
+
 export function SignInPage() {
+  const queryClient = useQueryClient();
+  const router = useRouter();
+  const { next } = route.useSearch();
+  const [account, setAccount] = useState("");
+  const [stage, setStage] = useState<Stage>(firstStage);
+
+  useEffect(() => {
+    // Read once; a token has no place in the address and the history.
+    if (window.location.hash)
+      window.history.replaceState(window.history.state, "", window.location.href.split("#")[0]);
+  }, []);
+
+  const goOn = () => {
+    queryClient.clear();
+    router.history.push(next ?? "/");
+  };
+  const signedIn = (codes: string[]) =>
+    codes.length > 0 ? setStage({ at: "recovery-codes", codes }) : goOn();
+  const step = (done: SignInStep) =>
+    done.state === "pending"
+      ? setStage({ at: "second-factor", pending: done.pending })
+      : signedIn(done.recoveryCodes);
+
+  switch (stage.at) {
+    case "password":
+      return <FirstStep account={account} onAccount={setAccount} onStep={step} next={next ?? "/"} />;
+    case "second-factor":
+      return (
+        <SecondFactor
+          key={stage.pending.challengeToken}
+          pending={stage.pending}
+          onSignedIn={signedIn}
+          onRestart={() => setStage({ at: "password" })}
+        />
+      );
+    case "recovery-codes":
+      return (
+        <AuthPage title="Save your recovery codes">
+          <div className="mt-3">
+            <RecoveryCodes codes={stage.codes} account={account} onDone={goOn} />
+          </div>
+        </AuthPage>
+      );
+  }
+}
+
+function firstStage(): Stage {
+  const pending = pendingFromFragment(window.location.hash);
+  return pending ? { at: "second-factor", pending } : { at: "password" };
+}
+
+interface FirstStepProps {
+  account: string;
+  onAccount: (account: string) => void;
+  onStep: (step: SignInStep) => void;
+  next: string;
+}
+
+function FirstStep({ next, ...form }: FirstStepProps) {
   const config = useQuery(authConfigQuery);
+  const idps = useQuery(idpsQuery);
   if (config.data?.setupRequired) return <SetupFirst />;
+  // All at once, so that no button moves under a hand.
+  if (config.isPending || idps.isPending) {
+    return (
+      <AuthPage title="Sign in">
+        <Skeleton className="mt-5 h-52" />
+      </AuthPage>
+    );
+  }
+  const byPassword = config.data?.passwordLoginEnabled ?? true;
+  const others = idps.data ?? [];
   return (
     <AuthPage title="Sign in" aside="Accounts are made by your administrator; there is no sign-up.">
       {config.error && (
@@ -23,35 +105,58 @@ export function SignInPage() {
           {signInMessage(config.error)}
         </Notice>
       )}
-      {config.data && !config.data.passwordLoginEnabled ? (
-        <p className="mt-3 text-ink-2">Sign-in with a password is turned off here.</p>
-      ) : (
-        <SignInForm />
+      {others.length > 0 && (
+        <ul className="mt-5 space-y-2">
+          {others.map(({ alias, displayName }) => (
+            <li key={alias}>
+              <a
+                href={`/v1/auth/login?${new URLSearchParams({ idp: alias, redirect: next })}`}
+                className="flex h-11 items-center justify-between gap-2 rounded-lg border border-line-strong/60 bg-surface px-4 font-medium hover:bg-sunken"
+              >
+                Sign in with {displayName}
+                <ArrowRight aria-hidden className="size-4 text-accent" />
+              </a>
+            </li>
+          ))}
+        </ul>
+      )}
+      {others.length > 0 && byPassword && (
+        <p className="mt-5 flex items-center gap-3 text-sm text-ink-3 before:h-px before:flex-1 before:bg-line after:h-px after:flex-1 after:bg-line">
+          or with a password
+        </p>
+      )}
+      {byPassword && <PasswordForm {...form} />}
+      {!byPassword && others.length === 0 && (
+        <p className="mt-3 text-ink-2">
+          Sign-in with a password is turned off here, and no other way is set up. Ask your administrator.
+        </p>
       )}
     </AuthPage>
   );
 }
 
-function SignInForm() {
-  const queryClient = useQueryClient();
-  const router = useRouter();
-  const { next } = route.useSearch();
-  const [email, setEmail] = useState("");
+function PasswordForm({ account, onAccount, onStep }: Omit<FirstStepProps, "next">) {
   const [password, setPassword] = useState("");
   const attempt = useMutation({
-    mutationFn: () => signIn(queryClient, email.trim(), password),
-    onSuccess: () => router.history.push(next ?? "/"),
+    mutationFn: () => signIn(account.trim(), password),
+    onSuccess: onStep,
     onError: () => setPassword(""),
   });
+  const limited = attempt.error instanceof ApiError && attempt.error.code === "rate_limited";
+  const wait = useCountdown(
+    attempt.error instanceof ApiError && limited ? attempt.error.retryAfter : null,
+    attempt.error,
+  );
+  const waitIsOver = limited && wait === 0;
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (email.trim() && password) attempt.mutate();
+    if (account.trim() && password && wait === 0) attempt.mutate();
   };
 
   return (
     <form onSubmit={submit} className="mt-5 space-y-4">
-      {attempt.error && <Notice kind="danger">{signInMessage(attempt.error)}</Notice>}
+      {attempt.error && !waitIsOver && <Notice kind="danger">{signInMessage(attempt.error)}</Notice>}
       <Field
         label="E-mail"
         type="email"
@@ -59,8 +164,8 @@ function SignInForm() {
         autoComplete="username"
         autoFocus
         required
-        value={email}
-        onChange={(event) => setEmail(event.target.value)}
+        value={account}
+        onChange={(event) => onAccount(event.target.value)}
       />
       <PasswordField
         label="Password"
@@ -68,8 +173,8 @@ function SignInForm() {
         value={password}
         onValue={setPassword}
       />
-      <Button type="submit" className="w-full" busy={attempt.isPending}>
-        Sign in
+      <Button type="submit" className="w-full tabular-nums" busy={attempt.isPending} disabled={wait > 0}>
+        {wait > 0 ? `Try again in ${waitText(wait)}` : "Sign in"}
       </Button>
     </form>
   );

@@ -1,5 +1,9 @@
 // What to tell someone who could not get in.
 import { ApiError } from "../../api/errors";
+import type { Method } from "./pending";
+
+/** So many wrong codes end a sign-in under way; the server counts too. */
+export const TRIES = 5;
 
 export function waitText(seconds: number): string {
   if (seconds < 90) return `${seconds} ${seconds === 1 ? "second" : "seconds"}`;
@@ -18,6 +22,27 @@ export function signInMessage(error: unknown): string {
         : `Too many attempts. Try again in ${waitText(error.retryAfter)}.`;
     default:
       return error.message;
+  }
+}
+
+const WRONG: Record<Method, string> = {
+  totp: "This code does not fit. Codes change every 30 seconds: try the one shown now.",
+  recovery: "This is no unused recovery code of yours.",
+  webauthn: "This passkey could not be verified. Try again, or another way.",
+  push: "The wrong number was typed on the device. Begin the sign-in again.",
+};
+
+/** Why a second factor was not taken. */
+export function factorMessage(error: unknown, method: Method): string {
+  if (!(error instanceof ApiError)) return signInMessage(error);
+  switch (error.code) {
+    case "challenge_invalid":
+    case "webauthn_failed":
+      return WRONG[method];
+    case "challenge_denied":
+      return "The sign-in was denied on the device. If that was not you, change your password.";
+    default:
+      return signInMessage(error);
   }
 }
 

@@ -1,7 +1,9 @@
 // Who is signed in: asked once, remembered with the CSRF token, forgotten on sign-out.
 import { type QueryClient, queryOptions, useSuspenseQuery } from "@tanstack/react-query";
 import { answer, api, rememberCsrfToken } from "../../api/client";
+import { isRecord } from "../../api/errors";
 import type { Me } from "../../api/types";
+import { type Pending, pendingFrom } from "./pending";
 
 export const meQuery = queryOptions({
   queryKey: ["me"],
@@ -24,10 +26,41 @@ export function useMe(): Me {
   return useSuspenseQuery(meQuery).data;
 }
 
-/** The answer is the cookie; /me then tells the rest. */
-export async function signIn(queryClient: QueryClient, username: string, password: string): Promise<void> {
-  await answer(api.POST("/v1/auth/login", { body: { username, password } }));
-  queryClient.clear();
+export const idpsQuery = queryOptions({
+  queryKey: ["auth-idps"],
+  queryFn: () => answer(api.GET("/v1/auth/idps")),
+  retry: false,
+});
+
+/** Signed in by the cookie that came along, unless a second factor is asked for: /me then tells the rest. */
+export type SignInStep =
+  | { state: "signed-in"; recoveryCodes: string[] }
+  | { state: "pending"; pending: Pending };
+
+export async function signIn(username: string, password: string): Promise<SignInStep> {
+  return stepFrom(await answer<unknown>(api.POST("/v1/auth/login", { body: { username, password } })));
+}
+
+export type Proof =
+  | { method: "totp" | "recovery"; code: string }
+  | { method: "webauthn"; assertion: Record<string, unknown> }
+  | { method: "push" };
+
+/** While a device is asked the step stays pending: ask again. */
+export async function proveSecondFactor(challenge_token: string, proof: Proof): Promise<SignInStep> {
+  return stepFrom(
+    await answer<unknown>(api.POST("/v1/auth/login/2fa", { body: { challenge_token, ...proof } })),
+  );
+}
+
+function stepFrom(body: unknown): SignInStep {
+  const pending = pendingFrom(body);
+  if (pending) return { state: "pending", pending };
+  const codes = isRecord(body) ? body.recoveryCodes : undefined;
+  return {
+    state: "signed-in",
+    recoveryCodes: Array.isArray(codes) ? codes.filter((code) => typeof code === "string") : [],
+  };
 }
 
 export async function setUp(

@@ -3,27 +3,36 @@ import { Ban, CirclePause, RotateCcw, WifiOff } from "lucide-react";
 import type { Usage } from "../../api/types";
 import { IconButton } from "../../ui/Button";
 import { CopyButton } from "../../ui/copy";
+import { CitationContext } from "../markdown/citations";
 import { Markdown } from "../markdown/Markdown";
 import { ReceiptBadge } from "../receipt/ReceiptBadge";
 import { FailureCard } from "./FailureCard";
+import { MaskedButton } from "./MaskedButton";
+import { SourcesButton, useSources } from "./Sources";
 import { TraceLine } from "./TraceLine";
 import type { Answer } from "./thread";
 import { costText, shortModel } from "./words";
 
 interface AnswerViewProps {
+  sessionId: string | null;
   answer: Answer;
   busy: boolean;
   onRetry: () => void;
 }
 
-export function AnswerView({ answer, busy, onRetry }: AnswerViewProps) {
+export function AnswerView({ sessionId, answer, busy, onRetry }: AnswerViewProps) {
+  const sources = useSources(answer.citations);
   const writing = answer.phase === "writing" || answer.phase === "reconnecting";
   const waiting = writing && answer.text === "";
   return (
     <article aria-label="AIBox" aria-busy={writing} data-testid="assistant-message">
       <TraceLine steps={answer.steps} writing={writing} />
       {waiting && answer.steps.length === 0 && <Dots />}
-      {answer.text && <Markdown text={answer.text} streaming={writing} />}
+      {answer.text && (
+        <CitationContext value={sources.chip}>
+          <Markdown text={answer.text} streaming={writing} />
+        </CitationContext>
+      )}
       {answer.phase === "reconnecting" && (
         <Remark icon={WifiOff}>The connection broke. The answer goes on; reconnecting…</Remark>
       )}
@@ -36,6 +45,8 @@ export function AnswerView({ answer, busy, onRetry }: AnswerViewProps) {
       {!writing && (answer.runId || answer.text || !answer.failure) && (
         <footer className="mt-2.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-ink-3">
           {answer.runId && <ReceiptBadge turnId={answer.runId} known={answer.receipt} />}
+          <SourcesButton sources={sources} />
+          {sessionId && <MaskedButton steps={answer.steps} sessionId={sessionId} />}
           {answer.usage && <UsageLine usage={answer.usage} />}
           <div className="ml-auto flex">
             {answer.text && <CopyButton text={answer.text} label="Copy answer" />}
@@ -47,6 +58,7 @@ export function AnswerView({ answer, busy, onRetry }: AnswerViewProps) {
           </div>
         </footer>
       )}
+      {sources.panel}
     </article>
   );
 }

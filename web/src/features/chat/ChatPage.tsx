@@ -101,6 +101,7 @@ export function ChatPage({ sessionId }: { sessionId: string | null }) {
               ) : (
                 <AnswerView
                   key={entry.key}
+                  sessionId={sessionId}
                   answer={entry}
                   busy={chat.live}
                   onRetry={() => chat.retry(index)}

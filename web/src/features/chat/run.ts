@@ -1,5 +1,5 @@
 // One run as the page shows it: a pure function from its events to a view.
-import type { Receipt, RunEvent, StepState, Usage } from "../../api/types";
+import type { Citation, Receipt, RunEvent, StepState, Usage } from "../../api/types";
 
 export interface Step {
   step: string;
@@ -38,6 +38,7 @@ export interface RunView {
   failure: Failure | null;
   finishReason: string | null;
   receipt: Receipt | null;
+  citations: Citation[];
   stopping: boolean;
   /** Where to continue from after a broken connection. */
   lastEventId: string;
@@ -67,6 +68,7 @@ export function newRun(
     failure: null,
     finishReason: null,
     receipt: null,
+    citations: [],
     stopping: false,
     lastEventId: "",
   };
@@ -126,6 +128,7 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
         itemId: data.item_id,
         finishReason: data.finish_reason,
         receipt: data.receipt,
+        citations: data.citations ?? [],
       };
   }
 }

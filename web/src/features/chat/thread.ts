@@ -1,5 +1,5 @@
 // What the page shows of a conversation: the chosen path of stored items, and the run that is being written below it.
-import type { Item, Receipt, Run, Usage } from "../../api/types";
+import type { Citation, Item, Receipt, Run, Usage } from "../../api/types";
 import { type Failure, isLive, type RunView, type Step } from "./run";
 import { type PathEntry, pathTo } from "./tree";
 
@@ -22,6 +22,7 @@ export interface Answer {
   steps: Step[];
   usage: Usage | null;
   receipt: Receipt | null;
+  citations: Citation[];
   blocked: RunView["blocked"];
   failure: Failure | null;
   finishReason: string | null;
@@ -104,6 +105,7 @@ function answerOfItem(item: Item, run: RunView | undefined, runs: Run[]): Answer
     steps: run?.steps ?? [],
     usage: item.usage ?? run?.usage ?? null,
     receipt: run?.receipt ?? null,
+    citations: item.citations ?? run?.citations ?? [],
     blocked: run?.blocked ?? null,
     failure: failed ? (run?.failure ?? unfinished(item.run_id, own?.code ?? null)) : null,
     finishReason: item.finish_reason ?? run?.finishReason ?? null,
@@ -120,6 +122,7 @@ function answerOfRun(run: RunView): Answer {
     steps: run.steps,
     usage: run.usage,
     receipt: run.receipt,
+    citations: run.citations,
     blocked: run.blocked,
     failure: run.failure,
     finishReason: run.finishReason,

@@ -1,6 +1,6 @@
 // Small texts under an answer.
 import { expect, test } from "vitest";
-import { costText, shortModel, stepName } from "./words";
+import { costText, maskedText, shortModel, stepName } from "./words";
 
 test.each([
   [null, "price unknown"],
@@ -19,4 +19,16 @@ test("a step we have no words for keeps its own name", () => {
 
 test("a model is named by its last part", () => {
   expect(shortModel("meta-llama/Llama-3.1-8B")).toBe("Llama-3.1-8B");
+});
+
+test("what was masked is told by the check of the message alone", () => {
+  const steps = [
+    { step: "recall", label: "2 memories" },
+    { step: "guard_in", label: "2 items masked" },
+  ];
+  expect(maskedText(steps)).toBe("2 items masked");
+  expect(
+    maskedText([{ step: "guard_in", label: "This may be an attempt to misuse the assistant" }]),
+  ).toBeNull();
+  expect(maskedText([{ step: "guard_out", label: "1 item masked" }])).toBeNull();
 });

@@ -4,6 +4,7 @@ const steps: Record<string, string> = {
   prepare: "Preparing",
   guard_in: "Checking your message",
   recall: "Looking into memory",
+  consult: "Looking into the documents",
   ask: "Asking the model",
   act: "Using tools",
   guard_out: "Checking the answer",
@@ -33,4 +34,10 @@ export function costText(cost: string | null | undefined): string {
 /** `provider/model` and file names are long; the last part tells models apart. */
 export function shortModel(model: string): string {
   return model.split("/").at(-1) ?? model;
+}
+
+/** What the guardrail says that it masked in the message, such as "2 items masked". */
+export function maskedText(steps: { step: string; label: string }[]): string | null {
+  const told = steps.find(({ step, label }) => step === "guard_in" && / masked$/.test(label));
+  return told?.label ?? null;
 }

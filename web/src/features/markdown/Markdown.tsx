@@ -1,9 +1,13 @@
 // Shows Markdown as React elements. Raw HTML stays text, so nothing a model writes can run, load or track.
 import { lexer, type MarkedToken, type Token, type Tokens } from "marked";
-import { createElement, Fragment, memo, type ReactNode, useMemo } from "react";
+import { createContext, createElement, Fragment, memo, type ReactNode, useContext, useMemo } from "react";
 import { CodeBlock } from "./CodeBlock";
+import { CitedText } from "./citations";
 import { decodeEntities } from "./entities";
 import { heal } from "./heal";
+
+/** Where a text may lead into this app, as a page of the wiki does: its own link, or null where the address is none. */
+export const PageLinkContext = createContext<((href: string, content: ReactNode) => ReactNode) | null>(null);
 
 export function Markdown({ text, streaming = false }: { text: string; streaming?: boolean }) {
   const blocks = useMemo(() => lexer(streaming ? heal(text) : text), [text, streaming]);
@@ -33,7 +37,7 @@ function block(token: MarkedToken): ReactNode {
     case "paragraph":
       return <p>{inline(token.tokens)}</p>;
     case "text":
-      return token.tokens ? inline(token.tokens) : decodeEntities(token.text);
+      return token.tokens ? inline(token.tokens) : <CitedText text={decodeEntities(token.text)} />;
     case "html":
       return <p className="whitespace-pre-wrap">{token.text.trimEnd()}</p>;
     case "hr":
@@ -98,7 +102,7 @@ function inline(tokens: Token[]): ReactNode {
 function inlineToken(token: MarkedToken): ReactNode {
   switch (token.type) {
     case "text":
-      return token.tokens ? inline(token.tokens) : decodeEntities(token.text);
+      return token.tokens ? inline(token.tokens) : <CitedText text={decodeEntities(token.text)} />;
     case "escape":
       return token.text;
     case "strong":
@@ -135,6 +139,12 @@ function inlineToken(token: MarkedToken): ReactNode {
 }
 
 function link(href: string, content: ReactNode): ReactNode {
+  return <SafeLink href={href}>{content}</SafeLink>;
+}
+
+function SafeLink({ href, children: content }: { href: string; children: ReactNode }): ReactNode {
+  const page = useContext(PageLinkContext)?.(href, content);
+  if (page) return page;
   if (!isSafe(href)) return content;
   return (
     <a href={href} target="_blank" rel="noopener noreferrer nofollow">

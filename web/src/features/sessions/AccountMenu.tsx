@@ -1,9 +1,11 @@
 // Who is signed in, the theme, and the way out.
-import { ChevronsUpDown, LogOut, Monitor, Moon, Sun } from "lucide-react";
+import { Link } from "@tanstack/react-router";
+import { ChartColumn, ChevronsUpDown, LogOut, Monitor, Moon, Settings2, Sun, UserRound } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
 import { cx } from "../../ui/cx";
 import { menuContent, menuItem } from "../../ui/menu";
 import { setTheme, type Theme, useTheme } from "../../ui/theme";
+import { entriesFor } from "../admin/entries";
 import { signOut, useMe } from "../auth/session";
 
 const themes = [
@@ -13,7 +15,8 @@ const themes = [
 ] as const;
 
 export function AccountMenu() {
-  const { user, roles } = useMe();
+  const me = useMe();
+  const { user, roles } = me;
   const theme = useTheme();
   const name = user.displayName || user.email;
   return (
@@ -61,6 +64,23 @@ export function AccountMenu() {
                 </DropdownMenu.RadioItem>
               ))}
             </DropdownMenu.RadioGroup>
+            <DropdownMenu.Item className={menuItem} asChild>
+              <Link to="/usage">
+                <ChartColumn aria-hidden className="size-4 text-ink-3" /> Your usage
+              </Link>
+            </DropdownMenu.Item>
+            <DropdownMenu.Item className={menuItem} asChild>
+              <Link to="/account">
+                <UserRound aria-hidden className="size-4 text-ink-3" /> Your account
+              </Link>
+            </DropdownMenu.Item>
+            {entriesFor(me).length > 0 && (
+              <DropdownMenu.Item className={menuItem} asChild>
+                <Link to="/admin">
+                  <Settings2 aria-hidden className="size-4 text-ink-3" /> Administration
+                </Link>
+              </DropdownMenu.Item>
+            )}
             <DropdownMenu.Item className={menuItem} onSelect={() => void signOut()}>
               <LogOut aria-hidden className="size-4 text-ink-3" /> Sign out
             </DropdownMenu.Item>

@@ -1,11 +1,14 @@
 // The history: new chat, search, the chats by age, and who is signed in.
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Command as CommandIcon, Search, SquarePen, X } from "lucide-react";
-import { useDeferredValue, useEffect, useState } from "react";
+import { BookOpen, Brain, Command as CommandIcon, Library, Search, SquarePen, X } from "lucide-react";
+import { useDeferredValue, useState } from "react";
 import { useFrame } from "../../app/frame";
 import { IconButton } from "../../ui/Button";
 import { Wordmark } from "../../ui/Logo";
+import { useSettled } from "../../ui/useSettled";
+import { may } from "../auth/may";
+import { useMe } from "../auth/session";
 import { AccountMenu } from "./AccountMenu";
 import { groupByAge } from "./groups";
 import { sessionsQuery } from "./queries";
@@ -40,6 +43,7 @@ export function Sidebar({ onLeave }: { onLeave?: () => void }) {
           <SquarePen aria-hidden className="size-4 text-accent" />
           New chat
         </Link>
+        <Places onLeave={onLeave} />
         <div className="relative">
           <Search aria-hidden className="pointer-events-none absolute top-2.5 left-3 size-4 text-ink-3" />
           <input
@@ -55,6 +59,34 @@ export function Sidebar({ onLeave }: { onLeave?: () => void }) {
       <History search={settled} />
       <AccountMenu />
     </nav>
+  );
+}
+
+const places = [
+  { to: "/knowledge", label: "Knowledge", icon: Library },
+  { to: "/wiki", label: "Wiki", icon: BookOpen },
+  { to: "/memory", label: "Memory", icon: Brain },
+] as const;
+
+/** What answers may rest on, for who may read it. */
+function Places({ onLeave }: { onLeave?: () => void }) {
+  const me = useMe();
+  if (!may(me, "memory", "read_own")) return null;
+  return (
+    <ul className="flex gap-1">
+      {places.map(({ to, label, icon: Icon }) => (
+        <li key={to} className="flex-1">
+          <Link
+            to={to}
+            onClick={onLeave}
+            className="flex h-13 flex-col items-center justify-center rounded-lg text-xs text-ink-2 hover:bg-sunken hover:text-ink [&.active]:bg-accent-soft [&.active]:text-ink"
+          >
+            <Icon aria-hidden className="mb-0.5 size-4 text-ink-3 [.active>&]:text-accent" />
+            {label}
+          </Link>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -101,14 +133,4 @@ function History({ search }: { search: string }) {
       )}
     </div>
   );
-}
-
-/** The value once it has not changed for a while. */
-function useSettled<T>(value: T, ms: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return settled;
 }

@@ -1,0 +1,40 @@
+// What the administration consists of, and who sees which part. A new page adds its line here and its route.
+import type { LinkProps } from "@tanstack/react-router";
+import { Activity, ChartColumn, Cpu, type LucideIcon, ShieldCheck, Users } from "lucide-react";
+import type { Me } from "../../api/types";
+
+/** The names under `admin` in the permission object. */
+export type AdminPermission =
+  | "manage_users"
+  | "manage_roles"
+  | "manage_templates"
+  | "manage_providers"
+  | "view_audit_log"
+  | "manage_tenant";
+
+export interface AdminEntry {
+  to: NonNullable<LinkProps["to"]>;
+  label: string;
+  icon: LucideIcon;
+  permission: AdminPermission;
+}
+
+export const adminEntries: AdminEntry[] = [
+  { to: "/admin/users", label: "People", icon: Users, permission: "manage_users" },
+  { to: "/admin/inference", label: "Inference", icon: Cpu, permission: "manage_providers" },
+  { to: "/admin/guardrail", label: "Guardrail", icon: ShieldCheck, permission: "manage_providers" },
+  { to: "/admin/usage", label: "Usage", icon: ChartColumn, permission: "view_audit_log" },
+  { to: "/admin/activity", label: "Activity", icon: Activity, permission: "view_audit_log" },
+];
+
+export function mayAdmin({ permissions }: Me, permission: AdminPermission): boolean {
+  const { admin } = permissions;
+  return typeof admin === "object" && admin !== null && permission in admin
+    ? (admin as Record<string, unknown>)[permission] === true
+    : false;
+}
+
+/** The entries that this person may open. */
+export function entriesFor(me: Me): AdminEntry[] {
+  return adminEntries.filter((entry) => mayAdmin(me, entry.permission));
+}

@@ -1,0 +1,59 @@
+// Who is found, who may change whom, and what rights are called.
+import { expect, test } from "vitest";
+import { found, mayGive, mayManage, newPassword, rightsOf } from "./people";
+import type { Person } from "./queries";
+
+const person = (name: string, email: string, ...roles: string[]): Person => ({
+  id: email,
+  pseudonym: "p",
+  tenant_id: "t",
+  handle: email.split("@")[0] ?? "",
+  email,
+  name,
+  roles,
+  status: "active",
+  created_at: "2026-01-01T00:00:00Z",
+  issuer: "",
+});
+
+const ADA = person("Ada Lovelace", "ada@example.org", "owner");
+const ALAN = person("Alan Turing", "alan@example.org", "member");
+
+test.each([
+  ["", [ADA, ALAN]],
+  ["lovelace", [ADA]],
+  ["ALAN example", [ALAN]],
+  ["member", [ALAN]],
+  ["ada turing", []],
+])("%j finds whom it names", (text, people) => {
+  expect(found([ADA, ALAN], text)).toEqual(people);
+});
+
+test("an admin neither makes an owner nor changes one", () => {
+  const admin = { roles: ["admin"] };
+  expect(mayGive(admin, "owner")).toBe(false);
+  expect(mayManage(admin, ADA)).toBe(false);
+  expect(mayManage(admin, ALAN)).toBe(true);
+  expect(mayManage({ roles: ["owner"] }, ADA)).toBe(true);
+});
+
+test("rights are told by group, denials included", () => {
+  const rights = rightsOf({
+    chat: true,
+    agents: { create: true, delete: false },
+    memory: { read_own: true },
+    tools: { allowed: ["*"], denied: ["shell"] },
+    admin: {},
+  });
+  expect(rights).toContainEqual({ group: "Agents", granted: ["create"] });
+  expect(rights).toContainEqual({ group: "Memory", granted: ["read own"] });
+  expect(rights).toContainEqual({ group: "Administration", granted: [] });
+  expect(rights).toContainEqual({ group: "Tools", granted: ["all tools", "never shell"] });
+});
+
+test("a new password skips bytes that would favour some letters", () => {
+  let calls = 0;
+  const random = (bytes: Uint8Array) => bytes.fill(calls++ === 0 ? 255 : 0);
+  expect(newPassword(random)).toBe("aaaaa-aaaaa-aaaaa-aaaaa");
+  expect(calls).toBe(2);
+});
