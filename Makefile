@@ -105,7 +105,55 @@ $(STATIC): web/src/api/schema.d.ts web/index.html web/vite.config.ts web/vite.ve
 
 # --- the audit's bars ---
 
-.PHONY: fuzz-receipts
+.PHONY: fuzz-receipts mutants
 
 fuzz-receipts: $(BIN)/.dev web/node_modules/.stamp ## Show N=1000000 bent receipts to both verifiers: none accepted, no crash
 	@$(BIN)/python -m tests.vectors.fuzz
+
+mutants: $(BIN)/.dev ## Change the verifier's code in every small way: the frozen receipts must notice each
+	@$(BIN)/python -m tests.mutants.run
+
+.PHONY: crash bench-audit
+
+crash: $(BIN)/.dev $(STATIC) ## Kill AIBox and PostgreSQL KILLS=500 times under TURNS=100000 turns: nothing that was acknowledged is lost
+	@$(BIN)/python -m tests.crash
+
+bench-audit: $(BIN)/.dev $(STATIC) ## What the audit log costs: seals a second, proofs, verification, CPU a turn
+	@$(BIN)/python -m tests.bench.audit
+
+# --- the router's bars ---
+
+.PHONY: faults
+
+faults: $(BIN)/.dev ## Play FAULTS=10000 random schedules of failing providers (SEED=n again): every request ends, nothing is left behind
+	@$(BIN)/python -m tests.faults
+
+# --- quality, measured ---
+
+.PHONY: eval
+
+eval: $(BIN)/.dev ## Quality figures against their bars: DATA=folder of the data sets, GROUP="pii injection …"
+	@$(BIN)/python -m tests.eval --data "$(or $(DATA),eval-data)" $(GROUP)
+
+# --- the router's bars ---
+
+.PHONY: conformance clients
+
+conformance: $(BIN)/.dev ## Replay every recording through every pair of dialect and adapter, cut at every byte
+	@$(BIN)/python -m tests.conformance
+
+clients: $(BIN)/.dev .clients/.stamp ## Codex and opencode from npm against AIBox over a replaying provider
+	@$(BIN)/pytest -q tests/clients
+
+.clients/.stamp: tests/clients/package.json
+	@command -v npm >/dev/null || { echo "The clients need Node.js 20 or newer: install it, then run this again."; exit 1; }
+	@echo "· installing the clients (about 1 GB on disk)"
+	@mkdir -p .clients && cp tests/clients/package.json .clients/ && cd .clients && npm install --no-save --silent --no-audit --no-fund
+	@touch $@
+
+# --- the door's bars ---
+
+.PHONY: fuzz-api
+
+fuzz-api: $(BIN)/.dev $(STATIC) ## Send N=20000 requests made from the OpenAPI document: no 5xx, nothing undocumented
+	@$(BIN)/python -m tests.fuzz

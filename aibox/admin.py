@@ -8,16 +8,21 @@ import getpass
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import get_args
+from uuid import UUID
 
 import msgspec
 import uvloop
 
 from aibox.app import System, build
+from aibox.audit import Filter, Format
+from aibox.audit.console import SECRETS, LogFaulty
 from aibox.core import telemetry
 from aibox.core.errors import AIBoxError, BootRefused, NotFound, ValidationFailed
 from aibox.core.turn import Turn, system_turn
 from aibox.identity import User
-from aibox.observability import Price
+from aibox.observability import BudgetTerms, Period, Price, Subject
+from aibox.router import AdapterName, BackendUnavailable, Bundle
 from aibox.settings import load
 
 Act = Callable[[System, Turn, argparse.Namespace], Awaitable[None]]
@@ -81,6 +86,26 @@ def _parser() -> argparse.ArgumentParser:
         change.add_argument("email")
         change.set_defaults(status=status)
 
+    glass = _command(
+        users, "break-glass", _users_break_glass, "when nobody can sign in: print a new password for an owner"
+    )
+    glass.add_argument("email")
+    factors = _command(users, "reset-2fa", _users_reset_factors, "remove a user's second factors")
+    factors.add_argument("email")
+
+    tenants = groups.add_parser("tenants", help="tenants, in tenancy `multi`").add_subparsers(
+        required=True, metavar="DO"
+    )
+    added = _command(tenants, "add", _tenants_add, "add a tenant and its first owner; print the owner's password")
+    added.add_argument("name")
+    added.add_argument("owner_email")
+
+    sso = groups.add_parser("sso", help="other sign-in services").add_subparsers(required=True, metavar="DO")
+    tested = _command(
+        sso, "test", _sso_test, "read an access token, and show its claims and who it would be here; changes nothing"
+    )
+    tested.add_argument("--token-stdin", action="store_true", help="read the token from standard input")
+
     keys = groups.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="DO")
     made = _command(keys, "add", _keys_add, "make an API key for a user; it is shown this once")
     made.add_argument("email")
@@ -89,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scope", action="append", help="such as chat, models, memory; may be repeated (default: models)"
     )
     made.add_argument("--days", type=int, default=365)
+    made.add_argument("--model", action="append", help="only these models; may be repeated (default: all)")
+    made.add_argument("--budget", metavar="USD", help="what the key may spend in its whole life; no limit without it")
     listed = _command(keys, "list", _keys_list, "list a user's API keys")
     listed.add_argument("email")
     revoked = _command(keys, "revoke", _keys_revoke, "revoke an API key")
@@ -104,11 +131,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     provider.add_argument("name")
     provider.add_argument("base_url")
+    provider.add_argument("--adapter", choices=get_args(AdapterName), default="chat_completions", help="what it speaks")
     provider.add_argument("--type", choices=("external", "vllm"), default="external")
     provider.add_argument("--model", action="append", help="only these of its models; may be repeated")
     provider.add_argument("--key-stdin", action="store_true", help="read the API key from standard input")
     removed = _command(providers, "remove", _providers_remove, "remove a provider and its models")
     removed.add_argument("name")
+
+    audit = groups.add_parser("audit", help="the audit log").add_subparsers(required=True, metavar="DO")
+    checked = _command(audit, "verify", _audit_verify, "check the stored log against what was signed")
+    checked.add_argument("--limit", type=int, help="only so many of the newest entries")
+    _command(
+        audit, "fsck", _audit_fsck, "check every tenant's log, its copies outside, and what should not be left over"
+    )
+    exported = _command(audit, "export", _audit_export, "write all events to standard output")
+    exported.add_argument("--format", choices=get_args(Format), default="ndjson")
+    _command(audit, "checkpoint", _audit_checkpoint, "copy the signed heads out, and print the newest")
+    rotated = _command(audit, "rotate-keys", _audit_rotate, "change the keys that sign heads or wrap stored contents")
+    rotated.add_argument("what", choices=("audit", "secrets", "rewrap", "drop-old"), help="docs/audit.md, Keys")
+    erased = _command(audit, "erase", _audit_erase, "erase for good what a person said")
+    erased.add_argument("email")
+    erased.add_argument("--conversation", type=UUID, help="only in this one")
+    recovered = _command(audit, "recover", _audit_recover, "list the logs that are not signed any more, or give one up")
+    recovered.add_argument("--abandon", metavar="ORIGIN", help="its turns are sealed anew; who pinned it must be told")
+
+    tested = _command(providers, "test", _providers_test, "ask a provider for its models now")
+    tested.add_argument("name")
+
+    bundle = groups.add_parser("bundle", help="staged changes of providers, models and roles").add_subparsers(
+        required=True, metavar="DO"
+    )
+    _command(bundle, "show", _bundle_show, "show what is staged beside what is applied")
+    _command(bundle, "apply", _bundle_apply, "let calls use what is staged")
+    _command(bundle, "discard", _bundle_discard, "give up what is staged")
 
     models = groups.add_parser("models", help="models and prices").add_subparsers(required=True, metavar="DO")
     _command(models, "list", _models_list, "list the models")
@@ -127,6 +182,18 @@ def _parser() -> argparse.ArgumentParser:
     alias.add_argument("--fallback", action="append", default=[], help="tried next; may be repeated")
     unset = _command(aliases, "unset", _roles_unset, "let no model serve a role")
     unset.add_argument("role")
+
+    budgets = groups.add_parser("budgets", help="limits of cost").add_subparsers(required=True, metavar="DO")
+    _command(budgets, "list", _budgets_list, "list the budgets and their use")
+    limit = _command(budgets, "add", _budgets_add, "limit what the tenant, a person, a key or an agent may spend")
+    limit.add_argument("subject", choices=get_args(Subject))
+    limit.add_argument("id", nargs="?", default="", help="a person's e-mail address, a key's or an agent's id")
+    limit.add_argument("--period", choices=get_args(Period), default="month")
+    limit.add_argument("--limit", metavar="USD", required=True)
+    limit.add_argument("--soft", metavar="PERCENT", type=int, default=80, help="where it is told once (default: 80)")
+    limit.add_argument("--warn", action="store_true", help="let calls pass beyond the limit, and say so")
+    ended = _command(budgets, "remove", _budgets_remove, "remove a budget")
+    ended.add_argument("budget", type=UUID)
     return parser
 
 
@@ -180,10 +247,43 @@ async def _users_status(system: System, turn: Turn, options: argparse.Namespace)
     print(f"{changed.email} is {changed.status}.")
 
 
+async def _users_break_glass(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    print(await system.identity.break_glass(turn, options.email))
+    if not system.settings.auth.password.login:
+        print("Passwords are switched off; set AIBOX_AUTH_PASSWORD_LOGIN=true to use it.", file=sys.stderr)
+
+
+async def _users_reset_factors(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    user = await _user(system, turn, options.email)
+    await system.identity.reset_factors(turn, user.id)
+    print(f"{user.email} has no second factor.")
+
+
+async def _tenants_add(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    tenant = await system.identity.create_tenant(turn, options.name)
+    inside = system_turn(tenant)
+    try:
+        password = await system.identity.break_glass(inside, options.owner_email)
+    finally:
+        await system.log.end(inside, "sealed")
+    print(f"{tenant}\t{password}")
+
+
+async def _sso_test(system: System, _: Turn, options: argparse.Namespace) -> None:
+    seen = await system.identity.examine(_secret("Access token", from_stdin=options.token_stdin))
+    print(msgspec.json.format(msgspec.json.encode(seen)).decode())
+
+
 async def _keys_add(system: System, turn: Turn, options: argparse.Namespace) -> None:
     user = await _user(system, turn, options.email)
     key = await system.identity.create_key(
-        turn, user_id=user.id, name=options.name, scopes=options.scope or ["models"], days=options.days
+        turn,
+        user_id=user.id,
+        name=options.name,
+        scopes=options.scope or ["models"],
+        days=options.days,
+        models=options.model,
+        budget_usd=None if options.budget is None else _dollars(options.budget),
     )
     print(key)
 
@@ -223,6 +323,7 @@ async def _providers_add(system: System, turn: Turn, options: argparse.Namespace
         base_url=options.base_url,
         api_key=_secret("API key", from_stdin=True) if options.key_stdin else None,
         type=options.type,
+        adapter=options.adapter,
         models=options.model,
     )
     print(f"Added {provider.name} at {provider.base_url} with {len(provider.models)} models:")
@@ -236,6 +337,33 @@ async def _providers_remove(system: System, turn: Turn, options: argparse.Namesp
     print("Removed.")
 
 
+async def _providers_test(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    done = await system.catalogue.test_provider(turn, options.name)
+    if not done.ok:
+        raise BackendUnavailable(f"{done.sentence} ({done.code})")
+    print(f"{options.name} answered in {done.latency_ms} ms with {len(done.models)} models.")
+    for model in done.missing:
+        print(f"  It does not list {model} any more.")
+
+
+async def _bundle_show(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    _print_bundle(await system.catalogue.bundle(turn))
+
+
+async def _bundle_apply(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    _print_bundle(await system.catalogue.apply_bundle(turn))
+
+
+async def _bundle_discard(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    _print_bundle(await system.catalogue.discard_bundle(turn))
+
+
+def _print_bundle(bundle: Bundle) -> None:
+    print(f"Revision {bundle.applied.revision} is applied, {bundle.staged.revision} is staged.")
+    for change in bundle.diff:
+        print(f"  {change.sentence}")
+
+
 async def _models_list(system: System, turn: Turn, _: argparse.Namespace) -> None:
     for provider in await system.catalogue.providers(turn):
         for model in provider.models:
@@ -244,10 +372,7 @@ async def _models_list(system: System, turn: Turn, _: argparse.Namespace) -> Non
 
 
 async def _models_price(system: System, turn: Turn, options: argparse.Namespace) -> None:
-    try:
-        price = Price(input_usd=Decimal(options.input_usd), output_usd=Decimal(options.output_usd))
-    except InvalidOperation:
-        raise ValidationFailed("A price is a number of US dollars per million tokens.") from None
+    price = Price(input_usd=_dollars(options.input_usd), output_usd=_dollars(options.output_usd))
     await system.catalogue.set_price(turn, options.model, price)
     print("Set.")
 
@@ -268,5 +393,101 @@ async def _roles_unset(system: System, turn: Turn, options: argparse.Namespace) 
     print(f"No model serves {options.role}.")
 
 
+# --- the audit log --------------------------------------------------------------------------------------------------
+
+
+async def _audit_verify(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    found = await system.trail.verify(turn, limit=options.limit)
+    if found.first_bad is not None:
+        raise LogFaulty(f"{found.checked} entries are sound, then: {msgspec.json.encode(found.first_bad).decode()}")
+    print(f"{found.checked} entries are what was signed.")
+
+
+async def _audit_fsck(system: System, _: Turn, __: argparse.Namespace) -> None:
+    is_sound = True
+    async for finding in system.log_console.fsck():
+        print(f"{'ok ' if finding.ok else 'BAD'} {finding.line}")
+        is_sound = is_sound and finding.ok
+    if not is_sound:
+        raise LogFaulty()
+
+
+async def _audit_export(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    async for part in await system.trail.export(turn, Filter(), options.format):
+        sys.stdout.write(part.decode())
+
+
+async def _audit_checkpoint(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    await system.audit.copy_heads_out()
+    for head in await system.log_console.heads(turn.tenant):
+        print(head, end="")
+
+
+async def _audit_rotate(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    match options.what:
+        case "rewrap":
+            print(f"Wrapped {await system.log_console.rewrap(turn)} data keys by the newest master key.")
+        case "drop-old":
+            dropped = await system.log_console.drop_old(turn)
+            print(f"Dropped {', '.join(dropped) or 'none'}; restart AIBox.")
+        case ring:
+            kid = await system.log_console.add_key(turn, ring)
+            after = "; then run `aibox-admin audit rotate-keys rewrap`" if ring == SECRETS else ""
+            print(f"Key {kid} is the first of ring {ring} now. Restart AIBox{after}.")
+
+
+async def _audit_erase(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    user = await _user(system, turn, options.email)
+    erased = await system.erasure.erase(turn, user_id=user.id, conversation=options.conversation)
+    await system.erasure.scrub()
+    print(f"Erased {erased.contents} contents of {user.email}.")
+
+
+async def _audit_recover(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    if options.abandon:
+        count = await system.log_console.abandon(turn, options.abandon)
+        print(f"Given up; {count} turns will be sealed in a new log. Restart AIBox, and tell who pinned the old one.")
+        return
+    refused = await system.log_console.refused()
+    for origin, reason in refused.items():
+        print(f"{origin}\t{reason}")
+    if not refused:
+        print("Every log agrees with its copies.")
+
+
 def _secret(what: str, *, from_stdin: bool) -> str:
     return sys.stdin.readline().rstrip("\r\n") if from_stdin else getpass.getpass(f"{what}: ")
+
+
+# --- budgets --------------------------------------------------------------------------------------------------------
+
+
+async def _budgets_list(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    for budget in await system.budgets.all(turn):
+        use = f"{budget.spent_usd} of {budget.limit_usd} USD a {budget.period}, {budget.reserved_usd} reserved"
+        print(f"{budget.id}\t{budget.subject} {budget.subject_id}\t{use}\t{budget.action}\t{budget.state}")
+
+
+async def _budgets_add(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    person = await _user(system, turn, options.id) if options.subject == "user" else None
+    terms = BudgetTerms(
+        subject=options.subject,
+        subject_id=options.id if person is None else person.pseudonym,
+        period=options.period,
+        limit_usd=_dollars(options.limit),
+        soft_pct=options.soft,
+        action="warn" if options.warn else "block",
+    )
+    print((await system.budgets.add(turn, terms)).id)
+
+
+async def _budgets_remove(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    await system.budgets.remove(turn, options.budget)
+    print("Removed.")
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValidationFailed(f"This is no number of US dollars: {text}") from None

@@ -14,32 +14,54 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from aibox import __version__
+from aibox.audit.console import Console
+from aibox.audit.erasure import Erasure
+from aibox.audit.room import Room
 from aibox.audit.routes import ROUTES as AUDIT_ROUTES
 from aibox.audit.service import Audit
+from aibox.audit.timestamps import Timestamps
 from aibox.audit.trail import Trail
+from aibox.audit.turns import class_of
+from aibox.audit.witnesses import Witnesses
+from aibox.boot import check_database, check_egress, check_settings
+from aibox.core import failpoints
 from aibox.core.connections import Connections, Urls
 from aibox.core.db import Database
 from aibox.core.delivery import Delivery
+from aibox.core.errors import BootRefused
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Bus
 from aibox.core.http import Outgoing
+from aibox.core.jobs import Jobs
 from aibox.core.keyring import Rings, load_rings
 from aibox.core.keys import DataKeys
 from aibox.core.telemetry import Telemetry
 from aibox.core.turn import Turn
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
+from aibox.gateway.limits import Limits, Rates, Slots
 from aibox.gateway.media import require_json
+from aibox.gateway.openapi import document_refusals
+from aibox.gateway.origins import cors
 from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
 from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
 from aibox.guardrail.service import GuardrailService
+from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES as IDENTITY_ROUTES
 from aibox.identity.service import IdentityService
+from aibox.knowledge.handlers import subscribe as subscribe_knowledge
+from aibox.knowledge.routes import ROUTES as KNOWLEDGE_ROUTES
+from aibox.knowledge.service import KnowledgeService
+from aibox.knowledge.wiki import WikiService
+from aibox.memory.handlers import subscribe as subscribe_memory
 from aibox.memory.routes import ROUTES as MEMORY_ROUTES
 from aibox.memory.service import MemoryService
+from aibox.observability.budgets import BudgetService
 from aibox.observability.handlers import subscribe as subscribe_observability
+from aibox.observability.otlp import TraceExporter
+from aibox.observability.prices import PriceService
 from aibox.observability.routes import ROUTES as OBSERVABILITY_ROUTES
 from aibox.observability.service import ObservabilityService
 from aibox.router.assembly import Routing
@@ -52,6 +74,7 @@ from aibox.runtime.conversations import ConversationStore
 from aibox.runtime.embeddings import Embeddings
 from aibox.runtime.handlers import subscribe as subscribe_runtime
 from aibox.runtime.jobs import StreamSweeper
+from aibox.runtime.live_replay import LiveReplay
 from aibox.runtime.routes import ROUTES as RUNTIME_ROUTES
 from aibox.runtime.service import ChatService
 from aibox.runtime.steps import Parts
@@ -79,14 +102,24 @@ class System(Struct, frozen=True, kw_only=True):
     objects: Objects
     http: Outgoing
     identity: IdentityService
+    room: Room
     audit: Audit
     trail: Trail
+    erasure: Erasure
+    log_console: Console
+    live_replay: LiveReplay
+    budgets: BudgetService
+    prices: PriceService
     observability: ObservabilityService
+    exporter: TraceExporter
     routing: Routing
     catalogue: CatalogueService
     router: RouterService
     guardrail: GuardrailService
     memories: MemoryService
+    jobs: Jobs
+    knowledge: KnowledgeService
+    wiki: WikiService
     conversations: ConversationStore
     chat: ChatService
     sweeper: StreamSweeper
@@ -99,19 +132,30 @@ class System(Struct, frozen=True, kw_only=True):
         async with contextlib.AsyncExitStack() as stack:
             enter = stack.enter_async_context
             urls = await enter(open_postgres(self.settings.database, self.settings.data_path))
+            await check_database(urls)
+            await check_egress(self.settings.http)
             progress("database")
             await enter(self._opened(urls))
             tasks = await enter(_task_group())
+            await enter(self.keys.run(tasks))
             await enter(self.log.run(tasks))
             await enter(self.identity.run(tasks))
+            await enter(self.room.run(tasks))
             await enter(self.audit.run(tasks))
             await enter(self.delivery.run(tasks))
+            await enter(self.erasure.run(tasks))
             progress("audit log")
+            await enter(self.budgets.run(tasks))
+            await enter(self.prices.run(tasks))
+            await enter(self.observability.run(tasks))
+            await enter(self.exporter.run(tasks))
             await enter(self.routing.run(tasks))
             progress("models")
             await enter(self.guardrail.run(tasks))
             progress("guardrail")
             await enter(self.memories.run(tasks))
+            await enter(self.knowledge.run(tasks))
+            await enter(self.jobs.run(tasks))
             await enter(self.chat.run(tasks))
             await enter(self.sweeper.run(tasks))
             yield
@@ -155,11 +199,15 @@ async def _task_group() -> AsyncGenerator[asyncio.TaskGroup]:
 
 def build(settings: Settings) -> System:
     """The System of `settings`, by plain constructor calls. Raises `BootRefused` for keys that must not be used."""
+    check_settings(settings)
+    if settings.failpoints and settings.is_production:
+        raise BootRefused("boot_failpoints", "Unset AIBOX_FAILPOINTS: it stops the process on purpose.")
+    failpoints.arm(settings.failpoints)
     data = settings.data_path
     rings = load_rings(data / "keys.json", settings.keys.given)
     connections = Connections(settings.database)
     keys = DataKeys(connections, rings["secrets"])
-    log = EventLog(connections, keys)
+    log = EventLog(connections, keys, lease_seconds=settings.audit.lease_seconds, class_of=class_of)
     db = Database(connections, log)
     bus = Bus()
     cache = open_cache(settings.cache)
@@ -173,6 +221,8 @@ def build(settings: Settings) -> System:
         connections=connections,
         log=log,
         rings=rings,
+        keys=keys,
+        http=http,
         cache=cache,
         base_url=settings.base_url,
         production=settings.is_production,
@@ -187,9 +237,14 @@ def build(settings: Settings) -> System:
         host=urlsplit(settings.base_url).hostname or "localhost",
         build=__version__,
         policy=f"{settings.guardrail.profile}@{__version__}",
+        witnesses=Witnesses(settings.audit, connections, http),
+        timestamps=Timestamps(settings.audit, connections, http),
     )
     trail = Trail(db, log, keys, audit.copies, identity)
-    observability = ObservabilityService(db=db, connections=connections)
+    budgets = BudgetService(settings.observability, db=db, connections=connections, log=log)
+    prices = PriceService(settings.observability, connections=connections, log=log, http=http)
+    observability = ObservabilityService(db=db, connections=connections, budgets=budgets)
+    exporter = TraceExporter(settings.observability, connections=connections, http=http)
     routing = Routing(
         settings.router,
         tenant=settings.tenancy.single_tenant_id,
@@ -198,9 +253,11 @@ def build(settings: Settings) -> System:
         log=log,
         keys=keys,
         http=http,
+        budgets=budgets,
+        prices=prices,
     )
     router = routing.router
-    guardrail = GuardrailService(settings.guardrail, db=db, log=log, keys=keys)
+    guardrail = GuardrailService(settings.guardrail, db=db, log=log, keys=keys, router=router)
     memories = MemoryService(
         settings.memory,
         data / "mem0",
@@ -211,10 +268,34 @@ def build(settings: Settings) -> System:
         router=guardrail.guarded(router),
         scrub=guardrail.scrub,
     )
+    jobs = Jobs(connections, log)
+    knowledge = KnowledgeService(
+        settings.knowledge,
+        data / "reading",
+        db=db,
+        connections=connections,
+        log=log,
+        objects=objects,
+        vectors=vectors,
+        router=guardrail.guarded(router),
+        http=http,
+        jobs=jobs,
+    )
     conversations = ConversationStore(db, guardrail)
-    parts = Parts(settings=settings.runtime, db=db, log=log, guardrail=guardrail, memories=memories, router=router)
-    subscribe_observability(bus, observability)
-    subscribe_runtime(bus, connections)
+    parts = Parts(
+        settings=settings.runtime,
+        db=db,
+        log=log,
+        guardrail=guardrail,
+        memories=memories,
+        knowledge=knowledge,
+        router=router,
+    )
+    subscribe_observability(bus, observability, exporter)
+    subscribe_runtime(bus, connections, conversations, log)
+    subscribe_memory(bus, memories, log)
+    subscribe_knowledge(bus, knowledge, log)
+    delivery = Delivery(connections, bus)
     return System(
         settings=settings,
         rings=rings,
@@ -223,24 +304,34 @@ def build(settings: Settings) -> System:
         log=log,
         db=db,
         bus=bus,
-        delivery=Delivery(connections, bus),
+        delivery=delivery,
         cache=cache,
         vectors=vectors,
         objects=objects,
         http=http,
         identity=identity,
+        room=Room(log, data, reserve_mb=settings.audit.reserve_mb),
         audit=audit,
         trail=trail,
+        live_replay=LiveReplay(trail, log, guardrail.guarded(router)),
+        log_console=Console(connections, log, keys, objects, trail, audit.copies, data / "keys.json"),
+        erasure=Erasure(settings.audit, connections, log, keys, objects, delivery, bus, identity),
+        budgets=budgets,
+        prices=prices,
         observability=observability,
+        exporter=exporter,
         routing=routing,
         catalogue=routing.catalogue,
         router=router,
         guardrail=guardrail,
         memories=memories,
+        jobs=jobs,
+        knowledge=knowledge,
+        wiki=WikiService(knowledge, db=db, objects=objects, jobs=jobs),
         conversations=conversations,
         chat=ChatService(parts, audit, conversations),
         sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
-        completions=Completions(log, guardrail, router, DIALECTS),
+        completions=Completions(log, guardrail, router, router, DIALECTS),
         embeddings=Embeddings(log, guardrail, router),
     )
 
@@ -261,26 +352,37 @@ def create_app(system: System) -> App:
     services: dict[str, object] = {
         "connections": system.connections,
         "identity": system.identity,
+        "account": system.identity.account,
         "receipts": system.audit,
         "trail": system.trail,
+        "erasures": system.erasure,
+        "live_replay": system.live_replay,
+        "budgets": system.budgets,
+        "prices": system.prices,
         "observability": system.observability,
         "catalogue": system.catalogue,
         "model_router": system.router,
         "guardrail": system.guardrail,
         "memories": system.memories,
+        "knowledge": system.knowledge,
+        "wiki": system.wiki,
         "chat": system.chat,
         "conversations": system.conversations,
         "completions": system.completions,
         "embeddings": system.embeddings,
     }
+    settings = system.settings
+    rates, slots = Rates(system.cache), Slots(system.cache)
     litestar = Litestar(
         route_handlers=[
             *GATEWAY_ROUTES,
             *IDENTITY_ROUTES,
+            *ACCOUNT_ROUTES,
             *RUNTIME_ROUTES,
             *ROUTER_ROUTES,
             *GUARDRAIL_ROUTES,
             *MEMORY_ROUTES,
+            *KNOWLEDGE_ROUTES,
             *AUDIT_ROUTES,
             *OBSERVABILITY_ROUTES,
         ],
@@ -289,6 +391,8 @@ def create_app(system: System) -> App:
             **{name: _provide(service) for name, service in services.items()},
         },
         guards=[require_policy(system.identity), require_json],
+        middleware=[lambda app: Limits(app, settings.limits, rates, slots)],
+        cors_config=cors(settings.gateway.cors_origins),
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OpenAPIConfig(
             title="AIBox",
@@ -301,7 +405,7 @@ def create_app(system: System) -> App:
         logging_config=None,
     )
     check_routes(litestar)
-    settings = system.settings
+    document_refusals(litestar.openapi_schema)
     inner = Telemetry(TurnMiddleware(litestar, system.identity, system.log))
     return App(
         litestar,

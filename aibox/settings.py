@@ -21,11 +21,14 @@ from aibox.core.errors import BootRefused
 from aibox.core.http import Settings as HttpSettings
 from aibox.core.keyring import Settings as KeysSettings
 from aibox.core.telemetry import Settings as LogSettings
+from aibox.gateway import LimitsSettings
 from aibox.gateway import Settings as GatewaySettings
 from aibox.guardrail import Settings as GuardrailSettings
 from aibox.identity import Settings as AuthSettings
 from aibox.identity import TenancySettings
+from aibox.knowledge import Settings as KnowledgeSettings
 from aibox.memory import Settings as MemorySettings
+from aibox.observability import Settings as ObservabilitySettings
 from aibox.router import Settings as RouterSettings
 from aibox.runtime import Settings as RuntimeSettings
 from aibox.stores import CacheSettings, ObjectsSettings, VectorsSettings
@@ -42,6 +45,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str, Meta(description="The address people use; empty means http://localhost and the port")
     ] = ""
+    failpoints: Annotated[str, Meta(description="Places where a crash test stops the process; never in production")] = (
+        ""
+    )
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     vectors: VectorsSettings = field(default_factory=VectorsSettings)
@@ -50,12 +56,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings = field(default_factory=LogSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     tenancy: TenancySettings = field(default_factory=TenancySettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     router: RouterSettings = field(default_factory=RouterSettings)
     guardrail: GuardrailSettings = field(default_factory=GuardrailSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
 
     @property
@@ -148,8 +157,17 @@ def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:
         except OSError as error:
             raise BootRefused("boot_settings", f"{setting.env}_FILE cannot be read: {error.strerror}.") from None
     if text is not None and isinstance(setting.default, tuple):
+        if text.lstrip().startswith("["):  # a list of tables has no other form in one variable
+            return _json(setting.env, text)
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise BootRefused("boot_settings", f"{name} is not valid JSON: {error}.") from None
 
 
 def _read_toml(path: Path) -> Iterator[tuple[str, Any]]:

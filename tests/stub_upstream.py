@@ -206,7 +206,7 @@ class Stub:
             await asyncio.sleep(3600)
         text = asked["messages"][-1]["content"] if model == "echo" else "".join(self.words)
         message = {"role": "assistant", "content": text}
-        body = {
+        answer: dict[str, Any] = {
             "id": "chatcmpl-stub",
             "object": "chat.completion",
             "created": 1,
@@ -214,19 +214,19 @@ class Stub:
             "choices": [] if model == "empty" else [{"index": 0, "message": message, "finish_reason": "stop"}],
         }
         if self.choices is not None:
-            body["choices"] = self.choices
+            answer["choices"] = self.choices
         if model != "usage-less":
-            body["usage"] = _usage(model)
+            answer["usage"] = _usage(model)
         match model:
             case "giant-line":
                 return web.Response(body=b'{"choices": "' + b"x" * GIANT_BYTES, content_type="application/json")
             case "not-utf8":
                 return web.Response(body=b'{"choices": "\xff\xfe"}', content_type="application/json")
             case "page-as-stream" | "text":
-                text = "<html>" if model == "page-as-stream" else json.dumps(body)
+                text = "<html>" if model == "page-as-stream" else json.dumps(answer)
                 return web.Response(text=text, content_type="text/plain")
             case _:
-                return web.json_response(body)
+                return web.json_response(answer)
 
     def _speak_no_http(self, request: web.Request, data: bytes) -> web.StreamResponse:
         transport: Any = request.transport

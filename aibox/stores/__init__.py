@@ -5,6 +5,7 @@ Each port has an embedded backend and a production one, and one contract test th
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 from msgspec import Meta, Struct
@@ -72,8 +73,8 @@ class Cache(Protocol):
         """Set only when absent; exactly one of concurrent callers gets True."""
         ...
 
-    async def count(self, key: str, *, ttl: float) -> int:
-        """Add one to a counter and return it. The first count starts the window of `ttl` seconds."""
+    async def count(self, key: str, *, ttl: float, by: int = 1) -> int:
+        """Add `by` to a counter and return it. The first count starts the window of `ttl` seconds."""
         ...
 
     async def delete(self, key: str) -> None:
@@ -134,6 +135,10 @@ class Vectors(Protocol):
         """The nearest by cosine similarity, best first, none below `threshold`."""
         ...
 
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+        """The vectors of these points by id; what is not there is left out."""
+        ...
+
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
     ) -> list[Hit]:
@@ -161,6 +166,13 @@ class Vectors(Protocol):
         filter: Mapping[str, Any] | None = None,
     ) -> int:
         """Remove by ids, by filter, or by both; the number removed. Neither given: ValueError, nothing removed."""
+        ...
+
+    async def patch(self, turn: Turn, collection: str, *, filter: Mapping[str, Any], payload: Mapping[str, Any]) -> int:
+        """Set these members of the payload of all points that pass the filter; the number of points.
+
+        On return every query judges by the new values; vectors and texts are not indexed again.
+        """
         ...
 
     async def dimension(self, collection: str) -> int | None:
@@ -209,8 +221,16 @@ class Objects(Protocol):
         """
         ...
 
+    async def put_file(self, key: str, path: Path) -> None:
+        """As `put`, of the file at `path`, which is never held in memory whole."""
+        ...
+
     async def get(self, key: str) -> StoredObject:
         """The object whole. Raises `ObjectMissing`."""
+        ...
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """Write the object to `path`, without holding it in memory whole. Raises `ObjectMissing`."""
         ...
 
     async def delete(self, key: str) -> None:

@@ -175,8 +175,32 @@ def test_a_provider_is_added_under_its_plain_address_used_and_removed(
 
     assert console("roles", "unset", "default") == "No model serves default.\n"
     assert owner.post("/v1/chat", json=QUESTION).json()["code"] == "role_not_configured"
+    assert "stub answered in " in console("providers", "test", "stub")
+    shown = console("bundle", "show")
+    assert "is applied, " in shown
+    assert console("bundle", "apply") == console("bundle", "discard") == shown, "nothing is staged by default"
     assert console("providers", "remove", "stub") == "Removed.\n"
     assert "stub" not in providers(owner)
+
+
+def test_a_budget_that_is_made_at_the_console_holds_in_the_running_server_until_it_is_removed(
+    console: Console, owner: httpx.Client, provider: Provider
+) -> None:
+    console("providers", "add", "paid", provider.url, "--model", "ok")
+    console("models", "price", "paid/ok", "2.50", "10")
+    asking = {"model": "paid/ok", **QUESTION}
+    limit = ["--limit", "0", "--period", "day"]
+    budget = console("budgets", "add", "user", OWNER["email"], *limit).strip()
+    listed = console("budgets", "list")
+    assert listed.startswith(f"{budget}\tuser p-")
+    assert "\t0 of 0 USD a day, 0 reserved\tblock\t" in listed
+    refused = owner.post("/v1/chat/completions", json=asking)
+    assert (refused.status_code, refused.json()["code"]) == (402, "budget_exceeded")
+    assert console("budgets", "remove", budget) == "Removed.\n"
+    assert owner.post("/v1/chat/completions", json=asking).status_code == 200
+    code, _, said = console.run("budgets", "add", "tenant", "--limit", "plenty")
+    assert (code, said) == (1, "aibox-admin: This is no number of US dollars: plenty (validation_failed)\n")
+    console("providers", "remove", "paid")
 
 
 @pytest.mark.parametrize(

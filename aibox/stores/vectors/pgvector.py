@@ -1,32 +1,61 @@
-"""Vectors in the same PostgreSQL: pgvector for the dense part, full text, row-level security around both."""
+"""Vectors in the same PostgreSQL: pgvector for meaning and for words (BM25), row-level security around both.
 
+A query takes one of two ways. The wide one walks an index by nearness or by words and asks each point for the filter:
+right when many points pass it. The narrow one finds all points that pass and compares them: right when few do. Whoever
+finds too little on the wide way goes the narrow one, so that a filter never starves a query, and remembers it.
+"""
+
+import asyncio
 import contextlib
 import json
 import math
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Result
+import numpy as np
+from msgspec import Struct
+from sqlalchemy import CursorResult, Result, TextClause, bindparam
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
 from aibox.core.errors import Conflict, StateUnavailable
 from aibox.core.turn import Turn
 from aibox.stores import Hit, Point
+from aibox.stores.vectors import words
 from aibox.stores.vectors.checks import any_of, require_collection, require_payload
 
 HALF_BEYOND = 2000
 """Above this size pgvector's HNSW indexes half precision only (migration stores_0001)."""
 
+SCANNED = 4000
+"""So many points the wide way looks at before the narrow one is tried."""
+
+CANDIDATES = 4000
+"""So many texts are ranked by their words; the rarer words of a question bring them."""
+
+COUNTED = 4000
+"""A word's texts are counted up to this; beyond it PostgreSQL's statistics say how many there are."""
+
+REMEMBERED_SECONDS = 60.0
+REMEMBERED = 10_000
+
 PUT = sql("""
-INSERT INTO stores.point (tenant, collection, id, dimension, embedding, body, payload)
+INSERT INTO stores.point (tenant, collection, id, dimension, embedding, body, terms, weights)
 VALUES (:tenant, :collection, :id, :dimension, CAST(CAST(:embedding AS text) AS vector), :body,
-        CAST(CAST(:payload AS text) AS jsonb))
+        CAST(:terms AS int[]), CAST(CAST(:weights AS text) AS sparsevec))
 ON CONFLICT (tenant, collection, id) DO UPDATE
 SET dimension = excluded.dimension, embedding = excluded.embedding, body = excluded.body,
-    payload = excluded.payload, put_at = clock_timestamp()
+    terms = excluded.terms, weights = excluded.weights, put_at = clock_timestamp()
+""")
+LABEL = sql("""
+INSERT INTO stores.label (tenant, collection, id, payload)
+VALUES (:tenant, :collection, :id, CAST(CAST(:payload AS text) AS jsonb))
+ON CONFLICT (tenant, collection, id) DO UPDATE SET payload = excluded.payload
 """)
 DECLARE = sql("""
 WITH made AS (
@@ -35,12 +64,39 @@ WITH made AS (
 )
 SELECT dimension FROM made UNION ALL SELECT dimension FROM stores.collection WHERE name = :name
 """)
-WORDS = """
-WITH wanted AS MATERIALIZED (
-    SELECT string_agg(quote_literal(word), ' | ')::tsquery AS query
-    FROM unnest(tsvector_to_array(to_tsvector('english', :text))) AS word
-)
+# A walk along the index, in order; a sort of all rows would be the planner's other way.
+WIDE = sql("""
+SELECT (SELECT dimension FROM stores.collection WHERE name = :name),
+    set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '100', true),
+    set_config('hnsw.max_scan_tuples', :scanned, true), set_config('enable_sort', 'off', true),
+    set_config('jit', 'off', true)
+""")
+LABELLED = """
+CROSS JOIN LATERAL (
+    SELECT payload FROM stores.label AS label
+    WHERE label.tenant = point.tenant AND label.collection = point.collection AND label.id = point.id
+      AND {conditions} OFFSET 0
+) AS label
 """
+COUNTS = sql("SELECT term, texts FROM stores.word_counts(:collection, :terms, :most)").bindparams(
+    bindparam("terms", type_=ARRAY(INTEGER))
+)
+
+
+class Wanted(Struct, frozen=True):
+    """A filter: as `conditions` on `label.payload` with their parameters, and as the JSON `stores.matching` reads."""
+
+    conditions: str
+    values: dict[str, Any]
+    matching: str
+
+
+class Counted(Struct, frozen=True):
+    """How many texts a collection of a tenant has, and how many of them have each word."""
+
+    until: float
+    texts: int
+    having: dict[int, int]
 
 
 class PgVectors:
@@ -49,6 +105,9 @@ class PgVectors:
     def __init__(self, db: Database, connections: Connections) -> None:
         self._db = db
         self._connections = connections
+        self._narrow: dict[tuple[UUID, str, str], float] = {}
+        """Filters that left few points, and until when that is believed. Only a hint: both ways find the same."""
+        self._counted: dict[tuple[UUID, str], Counted] = {}
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -59,18 +118,7 @@ class PgVectors:
         if not points:
             return
         sizes = {len(point.vector) for point in points}
-        rows = [
-            {
-                "tenant": turn.tenant,
-                "collection": collection,
-                "id": UUID(point.id),
-                "dimension": len(point.vector),
-                "embedding": _vector(point.vector),
-                "body": point.text.replace("\x00", ""),
-                "payload": json.dumps(require_payload(point.payload)).replace("\\u0000", ""),
-            }
-            for point in points
-        ]
+        rows = await asyncio.to_thread(lambda: [_row(turn, collection, point) for point in points])
         async with self._db.work(turn) as work:
             declared = (await work.session.execute(DECLARE, {"name": collection, "dimension": min(sizes)})).scalar()
             # None: another process made the collection between our two looks; its size is in the table by now.
@@ -78,6 +126,18 @@ class PgVectors:
             if sizes != {declared}:
                 raise _wrong_size(collection)
             await work.session.execute(PUT, rows)
+            await work.session.execute(LABEL, rows)
+
+    async def patch(self, turn: Turn, collection: str, *, filter: Mapping[str, Any], payload: Mapping[str, Any]) -> int:
+        wanted = _wanted(filter)
+        update = (
+            "UPDATE stores.label AS label SET payload = payload || CAST(CAST(:payload AS text) AS jsonb)"  # noqa: S608 - parameters only
+            f" WHERE collection = :collection AND {_MATCHING} AND {wanted.conditions}"
+        )
+        values = {**wanted.values, "payload": _json(payload), "matching": wanted.matching}
+        async with self._db.work(turn) as work:
+            done = await work.session.execute(sql(update), {**values, "collection": require_collection(collection)})
+            return cast("CursorResult[Any]", done).rowcount
 
     async def search(
         self,
@@ -89,39 +149,70 @@ class PgVectors:
         limit: int,
         threshold: float | None = None,
     ) -> list[Hit]:
-        conditions, values = _where(collection, filter)
-        size = len(vector)
-        kind = "vector" if size <= HALF_BEYOND else "halfvec"
-        distance = f"(embedding::{kind}({size}) <=> CAST(CAST(:vector AS text) AS {kind}({size})))"
-        query = sql(
-            f"SELECT id, 1 - {distance} AS score, body, payload FROM stores.point"  # noqa: S608 - numbers and parameters
-            f" WHERE dimension = {size} AND {conditions} ORDER BY {distance} LIMIT :limit"
-        )
+        wanted, size = _wanted(filter), len(vector)
+        values = {
+            **wanted.values,
+            "matching": wanted.matching,
+            "collection": require_collection(collection),
+            "vector": _vector(vector),
+            "limit": limit,
+        }
         async with self._db.read(turn) as session:
-            declared = await _dimension(session.execute, collection)
+            declared = (await session.execute(WIDE, {"name": collection, "scanned": str(SCANNED)})).scalar()
             if declared is None:
                 return []
             if declared != size:
                 raise _wrong_size(collection)
-            # Without it an index scan ends after its first 40 neighbours, though the filter may have dropped them all.
-            await session.execute(sql("SELECT set_config('hnsw.iterative_scan', 'strict_order', true)"))
-            found = await session.execute(query, {**values, "vector": _vector(vector), "limit": limit})
-            hits = _hits(found)
+            key = (turn.tenant, collection, wanted.matching)
+            is_narrow = self._is_narrow(key)
+            hits = [] if is_narrow else _hits(await session.execute(_nearest(size, wanted), values))
+            if len(hits) < limit:
+                await session.execute(sql("SELECT set_config('enable_sort', 'on', true)"))
+                hits = _hits(await session.execute(_nearest_of_matching(size, wanted), values))
+                if not is_narrow:
+                    self._remember_narrow(key)
         return hits if threshold is None else [hit for hit in hits if hit.score >= threshold]
+
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+        query = sql(
+            "SELECT id, vector_send(embedding) AS sent FROM stores.point"
+            " WHERE collection = :collection AND id = ANY (CAST(:ids AS uuid[]))"
+        )
+        values = {"collection": require_collection(collection), "ids": [UUID(id) for id in ids]}
+        async with self._db.read(turn) as session:
+            found = (await session.execute(query, values)).all()
+        # Two bytes of dimension, two unused, then the numbers.
+        return {str(row.id): np.frombuffer(row.sent, ">f4", offset=4).tolist() for row in found}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
     ) -> list[Hit]:
-        conditions, values = _where(collection, filter)
-        query = (
-            f"{WORDS} SELECT id, ts_rank(words, wanted.query) AS score, body, payload FROM wanted, stores.point"  # noqa: S608 - parameters only
-            " WHERE id IN (SELECT stores.having_words(:collection, wanted.query))"
-            f" AND {conditions} ORDER BY score DESC, put_at DESC LIMIT :limit"
-        )
+        asked = await asyncio.to_thread(words.query, text)
+        wanted = _wanted(filter)
+        require_collection(collection)
+        if not asked:
+            return []
         async with self._db.read(turn) as session:
-            return _hits(
-                await session.execute(sql(query), {**values, "text": text.replace("\x00", ""), "limit": limit})
-            )
+            counted = await self._count(session, turn, collection, asked)
+            # Also a word that no text had a moment ago: one may have come since.
+            weights = {word: count * _rarity(counted, word) for word, count in asked.items()}
+            kept = _rare(counted, weights)
+            values = {
+                **wanted.values,
+                "collection": collection,
+                "matching": wanted.matching,
+                "question": words.sparsevec(weights),
+                "limit": limit,
+            }
+            key = (turn.tenant, collection, wanted.matching)
+            hits: list[Hit] = []
+            if not self._is_narrow(key):
+                terms = words.salted(turn.tenant, collection, kept)
+                hits = _hits(await session.execute(_worded(wanted, "worded"), {**values, "terms": terms}))
+            if len(hits) < limit and (len(kept) < len(weights) or self._is_narrow(key)):
+                terms = words.salted(turn.tenant, collection, weights)
+                hits = _hits(await session.execute(_worded(wanted, "worded_among"), {**values, "terms": terms}))
+        return hits
 
     async def get(
         self,
@@ -132,11 +223,12 @@ class PgVectors:
         limit: int,
         ids: Sequence[str] | None = None,
     ) -> list[Hit]:
-        conditions, values = _where(collection, filter, ids=ids)
+        wanted = _wanted(filter)
         query = (
-            f"SELECT id, 0 AS score, body, payload FROM stores.point WHERE {conditions}"  # noqa: S608 - parameters only
-            " ORDER BY put_at DESC, id DESC LIMIT :limit"
+            f"SELECT point.id, 0 AS score, body, payload FROM stores.point AS point {_labelled(wanted)}"  # noqa: S608 - parameters only
+            f" WHERE collection = :collection AND {_chosen(ids)} ORDER BY put_at DESC, point.id DESC LIMIT :limit"
         )
+        values = {**wanted.values, **_choice(wanted, ids), "collection": require_collection(collection)}
         async with self._db.read(turn) as session:
             return _hits(await session.execute(sql(query), {**values, "limit": limit}))
 
@@ -150,9 +242,15 @@ class PgVectors:
     ) -> int:
         if ids is None and filter is None:
             raise ValueError("name ids or a filter: nothing else may be removed at once")
-        conditions, values = _where(collection, filter or {}, ids=ids)
+        wanted = _wanted(filter or {})
+        remove = (
+            f"DELETE FROM stores.point WHERE collection = :collection AND {_chosen(ids)} AND id IN"  # noqa: S608 - parameters only
+            f" (SELECT id FROM stores.label AS label WHERE collection = :collection AND {_chosen(ids)}"
+            f" AND {wanted.conditions})"
+        )
+        values = {**wanted.values, **_choice(wanted, ids), "collection": require_collection(collection)}
         async with self._db.work(turn) as work:
-            removed = await work.session.execute(sql(f"DELETE FROM stores.point WHERE {conditions}"), values)  # noqa: S608 - parameters only
+            removed = await work.session.execute(sql(remove), values)
             return cast("CursorResult[Any]", removed).rowcount
 
     async def dimension(self, collection: str) -> int | None:
@@ -173,6 +271,55 @@ class PgVectors:
         except LOST:
             raise StateUnavailable() from None
 
+    def _is_narrow(self, key: tuple[UUID, str, str]) -> bool:
+        return self._narrow.get(key, 0.0) > time.monotonic()
+
+    def _remember_narrow(self, key: tuple[UUID, str, str]) -> None:
+        """The wide way found too little for `key`: the next ones need not try it."""
+        if len(self._narrow) >= REMEMBERED:
+            self._narrow.clear()
+        self._narrow[key] = time.monotonic() + REMEMBERED_SECONDS
+
+    async def _count(self, session: AsyncSession, turn: Turn, collection: str, asked: Mapping[int, float]) -> Counted:
+        """How rare the words are: counted, or remembered from a moment ago."""
+        key = (turn.tenant, collection)
+        known = self._counted.get(key)
+        if known is None or known.until < time.monotonic():
+            texts = await session.execute(
+                sql("SELECT count(*) FROM stores.label WHERE collection = :collection"), {"collection": collection}
+            )
+            if len(self._counted) >= REMEMBERED:
+                self._counted.clear()
+            known = Counted(time.monotonic() + REMEMBERED_SECONDS, texts.scalar_one(), {})
+            self._counted[key] = known
+        unknown = [word for word in asked if word not in known.having]
+        if unknown:
+            terms = words.salted(turn.tenant, collection, unknown)
+            found = await session.execute(COUNTS, {"collection": collection, "terms": terms, "most": COUNTED})
+            having = {row.term: row.texts for row in found}
+            known.having.update((word, having[term]) for word, term in zip(unknown, terms, strict=True))
+        return known
+
+
+def _row(turn: Turn, collection: str, point: Point) -> dict[str, Any]:
+    text = point.text.replace("\x00", "")
+    weights = words.document(text)
+    return {
+        "tenant": turn.tenant,
+        "collection": collection,
+        "id": UUID(point.id),
+        "dimension": len(point.vector),
+        "embedding": _vector(point.vector),
+        "body": text,
+        "terms": words.salted(turn.tenant, collection, weights),
+        "weights": words.sparsevec(weights),
+        "payload": _json(point.payload),
+    }
+
+
+def _json(payload: Mapping[str, Any]) -> str:
+    return json.dumps(require_payload(payload)).replace("\\u0000", "")
+
 
 async def _dimension(execute: Any, collection: str) -> int | None:
     found = await execute(sql("SELECT dimension FROM stores.collection WHERE name = :name"), {"name": collection})
@@ -180,20 +327,90 @@ async def _dimension(execute: Any, collection: str) -> int | None:
     return size
 
 
-def _where(
-    collection: str, filter: Mapping[str, Any], *, ids: Sequence[str] | None = None
-) -> tuple[str, dict[str, Any]]:
-    """The conditions and their parameters. Names and values are parameters all; nothing of them enters the SQL."""
-    conditions = ["collection = :collection"]
-    values: dict[str, Any] = {"collection": require_collection(collection)}
-    for n, (field, wanted) in enumerate(any_of(filter).items()):
+def _rarity(counted: Counted, word: int) -> float:
+    """BM25's IDF, never below zero."""
+    having = counted.having[word]
+    return math.log(1 + (max(counted.texts, having) - having + 0.5) / (having + 0.5))
+
+
+def _rare(counted: Counted, weights: Mapping[int, float]) -> list[int]:
+    """The rarest of the words, as many as bring `CANDIDATES` texts together; at least one."""
+    kept: list[int] = []
+    texts = 0
+    for word in sorted(weights, key=lambda word: counted.having[word]):
+        texts += counted.having[word]
+        if kept and texts > CANDIDATES:
+            break
+        kept.append(word)
+    return kept
+
+
+_MATCHING = "id IN (SELECT stores.matching(:collection, CAST(CAST(:matching AS text) AS jsonb)))"
+
+
+def _nearest(size: int, wanted: Wanted) -> TextClause:
+    """The wide way by meaning. Nothing but numbers and parameters enters the statement, here and below."""
+    distance = _distance(size)
+    return sql(
+        f"SELECT point.id, 1 - {distance} AS score, body, payload FROM stores.point AS point"  # noqa: S608
+        f" {_labelled(wanted)} WHERE dimension = {size} AND collection = :collection"
+        f" ORDER BY {distance} LIMIT :limit"
+    )
+
+
+def _nearest_of_matching(size: int, wanted: Wanted) -> TextClause:
+    """The narrow way: the points that pass, all compared."""
+    distance = _distance(size)
+    return sql(
+        f"SELECT point.id, 1 - {distance} AS score, body, payload FROM stores.point AS point"  # noqa: S608
+        f" {_labelled(wanted)} WHERE dimension = {size} AND collection = :collection AND {_MATCHING}"
+        # The sum keeps the planner from the index by nearness, which would be the wide way again.
+        f" ORDER BY {distance} + 0 LIMIT :limit"
+    )
+
+
+def _distance(size: int) -> str:
+    kind = "vector" if size <= HALF_BEYOND else "halfvec"
+    return f"(embedding::{kind}({size}) <=> CAST(CAST(:vector AS text) AS {kind}({size})))"
+
+
+def _worded(wanted: Wanted, function: Literal["worded", "worded_among"]) -> TextClause:
+    among = ", CAST(CAST(:matching AS text) AS jsonb)" if function == "worded_among" else ""
+    return sql(
+        "SELECT point.id, ranked.score, body, payload FROM"  # noqa: S608
+        f" (SELECT id, score FROM stores.{function}(:collection, :terms,"
+        f"  CAST(CAST(:question AS text) AS sparsevec){among})"
+        "  WHERE score > 0 OFFSET 0) AS ranked"
+        " CROSS JOIN LATERAL ("
+        "  SELECT tenant, collection, id, body, put_at FROM stores.point AS point"
+        "  WHERE point.tenant = CAST(current_setting('app.tenant') AS uuid) AND point.collection = :collection"
+        "  AND point.id = ranked.id OFFSET 0) AS point"
+        f" {_labelled(wanted)} LIMIT :limit"
+    ).bindparams(bindparam("terms", type_=ARRAY(INTEGER)))
+
+
+def _labelled(wanted: Wanted) -> str:
+    return LABELLED.format(conditions=wanted.conditions)
+
+
+def _chosen(ids: Sequence[str] | None) -> str:
+    return _MATCHING if ids is None else "id = ANY (CAST(:ids AS uuid[]))"
+
+
+def _choice(wanted: Wanted, ids: Sequence[str] | None) -> dict[str, Any]:
+    return {"matching": wanted.matching} if ids is None else {"ids": [UUID(id) for id in ids]}
+
+
+def _wanted(filter: Mapping[str, Any]) -> Wanted:
+    """Names and values are parameters all; nothing of them enters the SQL."""
+    conditions = ["true"]
+    values: dict[str, Any] = {}
+    any_ofs = any_of(filter)
+    for n, (field, wanted) in enumerate(any_ofs.items()):
         # `@>` also finds the scalar among the elements of a list.
-        conditions.append(f"payload -> CAST(:field{n} AS text) @> ANY (CAST(CAST(:any{n} AS text[]) AS jsonb[]))")
+        conditions.append(f"label.payload -> CAST(:field{n} AS text) @> ANY (CAST(CAST(:any{n} AS text[]) AS jsonb[]))")
         values |= {f"field{n}": field, f"any{n}": [json.dumps(value) for value in wanted]}
-    if ids is not None:
-        conditions.append("id = ANY (CAST(:ids AS uuid[]))")
-        values["ids"] = [UUID(id) for id in ids]
-    return " AND ".join(conditions), values
+    return Wanted(" AND ".join(conditions), values, json.dumps(any_ofs, sort_keys=True))
 
 
 def _vector(values: Sequence[float]) -> str:

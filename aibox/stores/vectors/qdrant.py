@@ -1,9 +1,10 @@
 """Vectors in a Qdrant server: one collection each, the tenant in every point and every query."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 from qdrant_client import AsyncQdrantClient, models
@@ -13,7 +14,8 @@ from aibox.core.errors import Conflict, StateUnavailable
 from aibox.core.turn import Turn
 from aibox.stores import Hit, Point
 from aibox.stores.vectors.checks import Scalar, any_of, require_collection, require_payload
-from aibox.stores.vectors.words import sparse
+from aibox.stores.vectors.words import document
+from aibox.stores.vectors.words import query as words_of
 
 DENSE, WORDS = "dense", "words"
 TENANT, ID, TEXT, PUT_AT = "_tenant", "_id", "_text", "_put_at"  # no payload field may begin with an underscore
@@ -44,7 +46,9 @@ class QdrantVectors:
             return
         sizes = {len(point.vector) for point in points}
         now = time.time_ns() // 1000
-        structs = [_struct(turn, point, put_at=now + n) for n, point in enumerate(points)]
+        structs = await asyncio.to_thread(
+            lambda: [_struct(turn, point, put_at=now + n) for n, point in enumerate(points)]
+        )
         async with _answering():
             declared = await self._size(collection) or await self._make(collection, min(sizes))
             if sizes != {declared}:
@@ -78,17 +82,25 @@ class QdrantVectors:
             )
         return [_hit(point.payload, point.score) for point in found.points]
 
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+        wanted = _filter(turn, {}, ids=ids)
+        async with _answering():
+            if wanted is None or await self._size(require_collection(collection)) is None:
+                return {}
+            found, _ = await self._client.scroll(collection, scroll_filter=wanted, limit=len(ids), with_vectors=[DENSE])
+        return {_hit(record.payload, 0.0).id: _dense(record.vector) for record in found}
+
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
     ) -> list[Hit]:
         wanted = _filter(turn, filter)
-        indices, values = sparse(text)
+        asked = await asyncio.to_thread(words_of, text)
         async with _answering():
-            if wanted is None or not indices or await self._size(require_collection(collection)) is None:
+            if wanted is None or not asked or await self._size(require_collection(collection)) is None:
                 return []
             found = await self._client.query_points(
                 collection,
-                query=models.SparseVector(indices=indices, values=values),
+                query=models.SparseVector(indices=list(asked), values=list(asked.values())),
                 using=WORDS,
                 query_filter=wanted,
                 limit=limit,
@@ -132,6 +144,15 @@ class QdrantVectors:
                 return 0
             counted = await self._client.count(collection, count_filter=wanted, exact=True)
             await self._client.delete(collection, points_selector=models.FilterSelector(filter=wanted), wait=True)
+        return counted.count
+
+    async def patch(self, turn: Turn, collection: str, *, filter: Mapping[str, Any], payload: Mapping[str, Any]) -> int:
+        wanted, changes = _filter(turn, filter), require_payload(payload)
+        async with _answering():
+            if wanted is None or await self._size(require_collection(collection)) is None:
+                return 0
+            counted = await self._client.count(collection, count_filter=wanted, exact=True)
+            await self._client.set_payload(collection, payload=changes, points=wanted, wait=True)
         return counted.count
 
     async def dimension(self, collection: str) -> int | None:
@@ -186,11 +207,14 @@ async def _answering() -> AsyncGenerator[None]:
 
 
 def _struct(turn: Turn, point: Point, *, put_at: int) -> models.PointStruct:
-    indices, values = sparse(point.text)
+    weights = document(point.text)
     return models.PointStruct(
         # Ids are unique in a Qdrant collection, so the tenant is part of them: nobody overwrites another's point.
         id=str(uuid5(turn.tenant, str(UUID(point.id)))),
-        vector={DENSE: list(point.vector), WORDS: models.SparseVector(indices=indices, values=values)},
+        vector={
+            DENSE: list(point.vector),
+            WORDS: models.SparseVector(indices=list(weights), values=list(weights.values())),
+        },
         payload={
             **require_payload(point.payload),
             TENANT: str(turn.tenant),
@@ -216,6 +240,11 @@ def _filter(turn: Turn, filter: Mapping[str, Any], *, ids: Sequence[str] | None 
         each = [models.FieldCondition(key=field, match=models.MatchValue(value=value)) for value in wanted]
         must.append(models.Filter(should=list(each)))
     return models.Filter(must=must)
+
+
+def _dense(vector: models.VectorStructOutput | None) -> list[float]:
+    assert isinstance(vector, dict)
+    return cast("list[float]", vector[DENSE])
 
 
 def _hit(payload: Mapping[str, Any] | None, score: float) -> Hit:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from litestar import Litestar, get, post
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from aibox.core.errors import BootRefused, RateLimited, StateUnavailable
@@ -100,7 +101,7 @@ class Front:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             who = dict(scope["headers"])[b"who"].decode().split("/")
             tenant, person = UUID(who[0]), UUID(who[1])
             key = who[2] if len(who) > 2 else None

@@ -163,7 +163,7 @@ class TestTraces:
     async def test_a_call_whose_price_nobody_knows_is_told_apart_from_one_that_cost_nothing(self, money: Money) -> None:
         free, unknown = turn_of(), turn_of()
         await money.kernel.log.log(free, response(free, cost_usd="0"))
-        await money.kernel.log.log(unknown, response(unknown, cost_usd=None))
+        await money.kernel.log.log(unknown, response(unknown, cost_usd=""))
         await money.settled()
         found = {trace.turn_id: trace for trace in await money.service.traces(turn_of())}
         assert (found[free.id].cost_usd, found[free.id].unpriced_calls) == ("0", 0)

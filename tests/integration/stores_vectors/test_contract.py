@@ -74,6 +74,25 @@ async def test_keywords_find_a_rare_word_that_the_vector_misses(vectors: Vectors
     assert found[0].score > 0
 
 
+async def test_a_word_that_no_text_had_is_found_as_soon_as_one_has_it(vectors: Vectors, turn: Turn) -> None:
+    await vectors.put(turn, "facts", [point(EAST, "The garden needs water.")])
+    assert await vectors.keywords(turn, "facts", text="MAGNA3", filter={}, limit=9) == []
+
+    await vectors.put(turn, "facts", [point(NORTH, "The pump is a MAGNA3.")])
+
+    found = await vectors.keywords(turn, "facts", text="MAGNA3", filter={}, limit=9)
+    assert [hit.text for hit in found] == ["The pump is a MAGNA3."]
+
+
+async def test_a_rare_word_outranks_a_common_one(vectors: Vectors, turn: Turn) -> None:
+    common = [point(EAST, f"pump number {n}") for n in range(20)]
+    await vectors.put(turn, "facts", [*common, point(EAST, "valve number 7")])
+
+    found = await vectors.keywords(turn, "facts", text="pump valve", filter={}, limit=2)
+
+    assert found[0].text == "valve number 7"
+
+
 async def test_a_text_with_more_of_the_words_ranks_first(vectors: Vectors, turn: Turn) -> None:
     await vectors.put(
         turn, "facts", [point(EAST, "red apples"), point(EAST, "red apples, green pears"), point(EAST, "blue plums")]
@@ -151,6 +170,55 @@ async def test_the_newest_come_first_without_a_query(vectors: Vectors, turn: Tur
     ]
 
 
+async def test_a_patched_right_is_judged_by_at_once(vectors: Vectors, turn: Turn) -> None:
+    ids = [uuid4() for _ in range(3)]
+    await vectors.put(
+        turn,
+        "facts",
+        [point(EAST, "wind turbine", id=id, item=item, readers=["anna"]) for id, item in zip(ids, "aab", strict=True)],
+    )
+
+    assert await vectors.patch(turn, "facts", filter={"item": "a"}, payload={"readers": ["ben"]}) == 2
+
+    async def found_by(reader: str) -> set[str]:
+        mine = {"readers": [reader]}
+        dense = await vectors.search(turn, "facts", vector=EAST, filter=mine, limit=9)
+        words = await vectors.keywords(turn, "facts", text="turbines", filter=mine, limit=9)
+        listed = await vectors.get(turn, "facts", filter=mine, limit=9)
+        assert {hit.id for hit in dense} == {hit.id for hit in words} == {hit.id for hit in listed}
+        return {hit.id for hit in dense}
+
+    assert await found_by("ben") == {str(id) for id in ids[:2]}
+    assert await found_by("anna") == {str(ids[2])}
+    assert await vectors.patch(turn, "none", filter={"item": "a"}, payload={"readers": []}) == 0
+    stranger = system_turn(uuid4())
+    assert await vectors.patch(stranger, "facts", filter={}, payload={"readers": ["eve"]}) == 0
+
+
+async def test_vectors_are_given_out_by_id_within_the_tenant(vectors: Vectors, turn: Turn) -> None:
+    id = uuid4()
+    await vectors.put(turn, "facts", [point([0.6, 0.8, 0.0], id=id)])
+
+    (known,) = (await vectors.vectors(turn, "facts", [str(id), str(uuid4())])).items()
+
+    assert known[0] == str(id)
+    assert [round(number, 3) for number in known[1]] == [0.6, 0.8, 0.0]
+    assert await vectors.vectors(system_turn(uuid4()), "facts", [str(id)]) == {}
+    assert await vectors.vectors(turn, "none", [str(id)]) == {}
+
+
+async def test_few_points_that_pass_the_filter_are_found_among_many_that_do_not(vectors: Vectors, turn: Turn) -> None:
+    """Nearer and better worded points fill what an index looks at first; the filter must not starve the query."""
+    many = [point([1.0, n / 1e4, 0.0], "pump pump valve", readers=["other"]) for n in range(300)]
+    await vectors.put(turn, "facts", [*many, point(NORTH, "a pump among other things", readers=["anna"])])
+    mine = {"readers": ["anna"]}
+
+    for _ in range(2):  # the second time the way is remembered
+        dense = await vectors.search(turn, "facts", vector=EAST, filter=mine, limit=5)
+        words = await vectors.keywords(turn, "facts", text="pump", filter=mine, limit=5)
+        assert [hit.text for hit in dense] == [hit.text for hit in words] == ["a pump among other things"]
+
+
 async def test_another_tenant_neither_finds_nor_overwrites_nor_deletes(vectors: Vectors, turn: Turn) -> None:
     id = uuid4()
     stranger = system_turn(uuid4())
@@ -223,7 +291,9 @@ async def test_a_common_size_is_found_through_its_index_among_other_tenants(kern
     one, other = [1.0] + [0.0] * 383, [0.9, 0.1] + [0.0] * 382
     await store.put(stranger, "facts", [point([1.0, n / 1e6] + [0.0] * 382, f"theirs {n}") for n in range(300)])
     await store.put(turn, "facts", [point(other, "ours")])
-    await owner.execute("ALTER TABLE stores.point DROP CONSTRAINT point_pkey")  # leaves only the index by distance
+    await owner.execute(
+        "ALTER TABLE stores.point DROP CONSTRAINT point_pkey CASCADE"
+    )  # leaves only the index by distance
     await owner.close()
 
     found = await store.search(turn, "facts", vector=one, filter={}, limit=5)

@@ -1,0 +1,253 @@
+"""Finds passages: by meaning and by words with the reader's rights in the query, joined by rank, and checked again.
+
+After a first look, the question moves towards what the best passages mean (Rocchio's feedback, on vectors as in Li et
+al., 2021), and the candidates are compared with it once more: docs/quality.md has the figures.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import numpy as np
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from aibox.core.db import Database
+from aibox.core.errors import AIBoxError, AuditUnavailable, StateUnavailable
+from aibox.core.turn import Turn
+from aibox.knowledge import Found, Scores, Search, Settings
+from aibox.knowledge.index import Index, Place, active_place
+from aibox.knowledge.models import AudienceRow, ChunkRow, ItemRow
+from aibox.knowledge.rights import Reader, is_administrator, marks, readable
+from aibox.stores import Hit, Vectors
+
+log = structlog.get_logger("aibox.knowledge.search")
+
+RANK_CONSTANT = 60
+"""Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): a place in a list counts 1 / (60 + place)."""
+
+CANDIDATES = 50
+"""Each ranking brings so many at least, and so many times the results asked for as below."""
+
+TIMES = 3
+
+FEEDBACK_PASSAGES = 5
+FEEDBACK_WEIGHT = 0.5
+"""The mean of the best passages' vectors is added to the question's with this weight."""
+
+CHARACTERS_A_TOKEN = 3.5
+"""A careful guess for European languages: few tokenizers make more tokens of a text."""
+
+TOKENS_AROUND = 30
+"""Of a passage's title, number and marks."""
+
+CONSULT_SECONDS = 10.0
+"""A prompt waits no longer for its passages."""
+
+T = TypeVar("T")
+Degraded = Literal["", "meaning", "words"]
+
+
+class Looked(Struct, frozen=True, kw_only=True):
+    """What the index answered, before the rows were asked.
+
+    `meaning` are cosine similarities with the question, `near` the passages by nearness after feedback, `words` those
+    that share words with it; both best first.
+    """
+
+    meaning: Mapping[UUID, float] = {}
+    near: Sequence[UUID] = ()
+    words: Sequence[UUID] = ()
+    degraded: Degraded = ""
+
+
+class Finder:
+    """Searches of a tenant's passages by one reader."""
+
+    def __init__(self, settings: Settings, *, db: Database, vectors: Vectors, index: Index) -> None:
+        self._settings = settings
+        self._db = db
+        self._vectors = vectors
+        self._index = index
+
+    async def search(self, turn: Turn, query: str, *, limit: int, tags: Sequence[str] = ()) -> Search:
+        """The best passages that the turn's user may read now. Raises only when nothing answers at all."""
+        query = query.replace("\x00", "").strip()
+        if not query:
+            return Search()
+        async with self._db.read(turn) as session:
+            reader, place = await reader_of(session, turn), await active_place(session, turn)
+        if place is None:
+            return Search()
+        filter: dict[str, Any] = {"readers": marks(reader), "archived": False, **({"tags": list(tags)} if tags else {})}
+        looked = await self._look(turn, place, query, filter, most=max(CANDIDATES, limit * TIMES))
+        order = ranked(looked.near, looked.words)
+        async with self._db.read(turn) as session:
+            # The rows decide: rights may have changed after the index looked, and what is being replaced is not there.
+            rows = {row.id: (row, title) for row, title in await session.execute(_standing(turn, reader, tags, order))}
+        found = [_found(rows[id], looked, score) for id, score in order.items() if id in rows]
+        return Search(tuple(found[:limit]), looked.degraded)
+
+    async def consult(self, turn: Turn, question: str, *, limit: int) -> Search:
+        """Passages near enough to put before a prompt; those found by words alone must be half as near."""
+        async with self._db.read(turn) as session:
+            reader = await reader_of(session, turn)
+            if not await session.scalar(select(exists().where(*_servable(turn, reader)))):
+                return Search()
+        async with asyncio.timeout(CONSULT_SECONDS):
+            search = await self.search(turn, question, limit=limit)
+        near = [found for found in search.found if self._is_near(found)]
+        return Search(_within_budget(near, tokens=self._settings.token_budget), search.degraded)
+
+    def _is_near(self, found: Found) -> bool:
+        meaning = found.scores.meaning
+        if meaning is None:  # the embedder is down: the best by words are all there is
+            return found.scores.words_rank is not None
+        has_words = found.scores.words_rank is not None and found.scores.words_rank <= 3
+        return meaning >= self._settings.threshold * (0.5 if has_words else 1.0)
+
+    async def _look(self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], *, most: int) -> Looked:
+        near, worded = await asyncio.gather(
+            _or_none(self._by_meaning(turn, place, query, filter, most)),
+            _or_none(self._by_words(turn, place, query, filter, most)),
+        )
+        words = [UUID(hit.id) for hit in worded or ()]
+        if near is not None:
+            vector, hits = near
+            looked = await _or_none(self._with_feedback(turn, place, vector, [UUID(hit.id) for hit in hits], words))
+            if looked is not None:
+                return replace(looked, degraded="words" if worded is None else "")
+        if worded is None or not self._settings.sparse:
+            raise StateUnavailable("The documents cannot be searched right now. Try again shortly.")
+        return Looked(words=words, degraded="meaning")
+
+    async def _by_meaning(
+        self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int
+    ) -> tuple[list[float], list[Hit]]:
+        (vector,) = await self._index.embed(turn, place, [query])
+        return vector, await self._vectors.search(turn, place.collection, vector=vector, filter=filter, limit=most)
+
+    async def _by_words(self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int) -> list[Hit]:
+        if not self._settings.sparse:
+            return []
+        return await self._vectors.keywords(turn, place.collection, text=query, filter=filter, limit=most)
+
+    async def _with_feedback(
+        self, turn: Turn, place: Place, question: list[float], near: Sequence[UUID], words: Sequence[UUID]
+    ) -> Looked:
+        """Compare all candidates with the question, and with the question moved towards the best of them."""
+        ids = list(ranked(near, words))
+        vectors = await self._vectors.vectors(turn, place.collection, [str(id) for id in ids])
+        ids = [id for id in ids if str(id) in vectors]
+        if not ids:
+            return Looked(words=words)
+        passages = _unit(np.array([vectors[str(id)] for id in ids], dtype=np.float32))
+        asked = _unit(np.array([question], dtype=np.float32))[0]
+        # Among few passages the best say nothing about the question: their mean is the collection's.
+        best = passages[: min(FEEDBACK_PASSAGES, len(ids) // 10)]
+        moved = asked + FEEDBACK_WEIGHT * best.mean(axis=0) if len(best) else asked
+        order = np.argsort(-(passages @ moved), kind="stable")
+        return Looked(
+            meaning={id: float(score) for id, score in zip(ids, passages @ asked, strict=True)},
+            near=[ids[place] for place in order],
+            words=words,
+        )
+
+
+def _within_budget(found: Sequence[Found], *, tokens: int) -> tuple[Found, ...]:
+    """The best that fit together; a passage that is too long is passed over."""
+    taken = []
+    for one in found:
+        cost = round(len(one.passage.text) / CHARACTERS_A_TOKEN) + TOKENS_AROUND
+        if cost <= tokens:
+            taken.append(one)
+            tokens -= cost
+    return tuple(taken)
+
+
+def ranked(*rankings: Sequence[UUID]) -> dict[UUID, float]:
+    """Reciprocal rank fusion of the rankings, best first; 1 is the first place in all of them."""
+    scores: dict[UUID, float] = {}
+    for ranking in rankings:
+        for place, id in enumerate(ranking, 1):
+            scores[id] = scores.get(id, 0.0) + (RANK_CONSTANT + 1) / (RANK_CONSTANT + place) / len(rankings)
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+
+
+async def reader_of(session: AsyncSession, turn: Turn) -> Reader:
+    """Who the turn's principal is to the rights: their audiences are read each time, so that a change acts at once."""
+    principal = turn.principal
+    tags = await session.scalars(
+        select(AudienceRow.tag).where(AudienceRow.tenant == turn.tenant, AudienceRow.user_id == principal.id)
+    )
+    return Reader(principal.id, frozenset((*tags, *principal.roles)), is_administrator(principal))
+
+
+def _servable(turn: Turn, reader: Reader) -> tuple[ColumnElement[bool], ...]:
+    """Items of which the reader may find passages."""
+    return (ItemRow.tenant == turn.tenant, ItemRow.served > 0, ~ItemRow.archived, readable(reader))
+
+
+def _standing(turn: Turn, reader: Reader, tags: Sequence[str], ids: Iterable[UUID]) -> Any:
+    """The passages of `ids` that the reader may read as the rows are now, with their titles."""
+    wanted = (
+        select(ChunkRow, ItemRow.title)
+        .join(ItemRow, (ItemRow.tenant == ChunkRow.tenant) & (ItemRow.id == ChunkRow.item))
+        .where(ChunkRow.id.in_(list(ids)), ChunkRow.revision == ItemRow.served, *_servable(turn, reader))
+    )
+    return wanted.where(ItemRow.tags.overlap(list(tags))) if tags else wanted
+
+
+def _found(row: tuple[ChunkRow, str], looked: Looked, fused: float) -> Found:
+    chunk, title = row
+    scores = Scores(
+        meaning=_rounded(looked.meaning.get(chunk.id)),
+        meaning_rank=_place_in(looked.near, chunk.id),
+        words_rank=_place_in(looked.words, chunk.id),
+        fused=round(fused, 4),
+    )
+    return Found(passage=chunk.value(), title=title, scores=scores, rationale=rationale(scores))
+
+
+def rationale(scores: Scores) -> str:
+    """Why a passage was found, in words."""
+    reasons = []
+    if scores.meaning_rank is not None:
+        reasons.append(f"{_nth(scores.meaning_rank)} by meaning (similarity {scores.meaning or 0:.2f})")
+    if scores.words_rank is not None:
+        reasons.append(f"{_nth(scores.words_rank)} by shared words")
+    return " and ".join(reasons)
+
+
+def _nth(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _place_in(ranking: Sequence[UUID], id: UUID) -> int | None:
+    return ranking.index(id) + 1 if id in ranking else None
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+async def _or_none(act: Awaitable[T]) -> T | None:
+    """What `act` gives, None when it failed: the other half of a search goes on alone, and says so."""
+    try:
+        return await act
+    except AuditUnavailable:
+        raise
+    except AIBoxError as error:
+        log.warning("knowledge.degraded", code=error.code)
+        return None

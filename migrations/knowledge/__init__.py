@@ -1,0 +1,1 @@
+"""Lane `knowledge`: documents, their passages, the generations of their index, and the wiki."""

@@ -1,0 +1,1 @@
+"""Knowledge on a real database: what is taken in, who finds it, and what an answer may rest on."""
