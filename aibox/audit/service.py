@@ -177,7 +177,8 @@ class Audit:
                 if receipt.state != "open" or left <= 0:
                     return receipt
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(sealed.wait(), min(left, LOOK_SECONDS))
+                    async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                        await sealed.wait()
                 sealed.clear()
 
     async def _look(self, turn: Turn, turn_id: UUID) -> Receipt:

@@ -204,7 +204,10 @@ class Jobs:
                 log.warning("jobs.failed", error=type(error).__name__, exc_info=not known)
                 await asyncio.sleep(1)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                # Not `wait_for`: Python 3.11's loses a cancellation that comes together with the wake, and we would
+                # never end.
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
 
     async def _step(self) -> bool:
         """Do one job that is due; whether there was one."""

@@ -363,7 +363,8 @@ class MemoryService:
                     "memory.sweep_failed", error=type(error).__name__, exc_info=not isinstance(error, AIBoxError)
                 )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._waiting.wait(), SWEEP_SECONDS)
+                async with asyncio.timeout(SWEEP_SECONDS):  # not `wait_for`, as in core/jobs.py
+                    await self._waiting.wait()
             self._waiting.clear()
 
     async def sweep(self) -> int:

@@ -85,7 +85,7 @@ async def test_a_memory_is_stored_found_changed_and_deleted(client: httpx.AsyncC
         "memory_type": "user",
         "kind": "fact",
         "visibility": "private",
-        "scope": {"tenant_id": str(TENANT), "user_id": str(ANNA.id)},
+        "scope": {"tenant_id": str(TENANT), "user_id": str(ANNA.id), "agent_id": None, "session_id": None},
     }
     assert found.json()["memories"][0]["score"] > 0.3
     assert changed.json()["content"] == "I live in Lisbon."
