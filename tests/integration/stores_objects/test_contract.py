@@ -1,6 +1,7 @@
 """The contract of `Objects`, run against a folder and, where SeaweedFS is installed, against a real S3 server."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import shutil
@@ -55,6 +56,7 @@ def s3_endpoint(scratch: Path) -> Generator[str]:
                 *ports,
                 f"-s3.config={config}",
                 f"-s3.port={s3}",
+                f"-s3.port.grpc={_free_port()}",
                 f"-s3.localSocket={folder / 's3.sock'}",
             ],
             stdout=output,
@@ -232,9 +234,11 @@ def _make_bucket(endpoint: str) -> None:
         aws_access_key_id=S3_USER["accessKey"],
         aws_secret_access_key=S3_USER["secretKey"],
     )
-    for _ in range(60):
-        try:
+    for _ in range(120):
+        # The bucket may be there before anything can be put into it: to make it again is then refused.
+        with contextlib.suppress(BotoCoreError, ClientError):
             client.create_bucket(Bucket="bucket")
+        try:
             client.put_object(Bucket="bucket", Key="ready", Body=b"")
             return
         except (BotoCoreError, ClientError):
