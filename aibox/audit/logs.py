@@ -105,7 +105,9 @@ CLOSE = "UPDATE audit.log SET closed = true WHERE origin = $1"
 FIND_AND_LOCK = f"{FIND} FOR UPDATE"
 UNANCHORED = f"{SELECT_LOGS} WHERE anchored < size"
 NODES = """
-SELECT n.level, n.idx, n.hash FROM audit.node n
-JOIN unnest($2::int[], $3::bigint[]) AS wanted (level, idx)
-  ON n.origin = $1 AND n.level = wanted.level AND n.idx = wanted.idx
+SELECT n.level, n.idx, n.hash FROM unnest($2::int[], $3::bigint[]) AS wanted (level, idx)
+CROSS JOIN LATERAL (
+    SELECT level, idx, hash FROM audit.node WHERE origin = $1 AND level = wanted.level AND idx = wanted.idx OFFSET 0
+) AS n
 """
+"""OFFSET 0 keeps it a look-up by key for each: a join may read the whole log's nodes."""

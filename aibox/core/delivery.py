@@ -9,6 +9,7 @@ of all subscribers of a process and hears NOTIFY for them: however many there ar
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
@@ -27,19 +28,33 @@ POLL_SECONDS = 2.0
 SETTLE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 30.0
 
+SAVE_SECONDS = 1.0
+"""How far the stored cursor may lag over events that its subscriber does not want: saving it is a commit of its own."""
+
 NEXT = """
-SELECT tenant, turn, seq, type, source, data, xact::text::bigint AS xact, row_id
-FROM core.event
-WHERE (xact, row_id) > ($1::text::xid8, $2::bigint)
-  AND xact < pg_snapshot_xmin(pg_current_snapshot())
-  AND ($3::text[] IS NULL OR type = ANY ($3))
-ORDER BY xact, row_id
-LIMIT $4
+WITH next AS MATERIALIZED (
+    SELECT tenant, turn, seq, type, source, data, xact, row_id
+    FROM core.event
+    WHERE (xact, row_id) > ($1::text::xid8, $2::bigint) AND xact < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xact, row_id
+    LIMIT $4
+), wanted AS (
+    SELECT * FROM next WHERE $3::text[] IS NULL OR type = ANY ($3)
+)
+SELECT tenant, turn, seq, type, source, data, xact::text::bigint AS xact, row_id, NULL::bigint AS looked_at FROM wanted
+UNION ALL
+(SELECT NULL, NULL, NULL, NULL, NULL, NULL, xact::text::bigint, row_id, (SELECT count(*) FROM next)
+ FROM next ORDER BY xact DESC, row_id DESC LIMIT 1)
 """
-HEARD_UP_TO = """
+"""The wanted ones of the next rows, in order, and after them the place of the last row that was looked at."""
+
+NEWEST = """
 SELECT xact::text::bigint AS xact, row_id FROM core.event
 WHERE xact < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xact DESC, row_id DESC LIMIT 1
 """
+
+Place = tuple[int, int]
+"""A transaction and a row in it: up to there, everything is handled."""
 
 
 class Reader(Protocol):
@@ -62,6 +77,8 @@ class Delivery:
         self._session: asyncpg.Connection | None = None
         self._asking = asyncio.Lock()
         """A session answers one question at a time."""
+        self._drained: set[str] = set()
+        """Subscribers whose stored cursor somebody waits for."""
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
@@ -81,16 +98,17 @@ class Delivery:
         """Return when `subscriber` has handled all that is committed and readable at the call."""
         subscription = self._bus.subscriptions[subscriber]
         pool = self._connections.system
-        newest = await pool.fetchrow(HEARD_UP_TO)
+        newest = await pool.fetchrow(NEWEST)
         target = (newest["xact"], newest["row_id"]) if newest is not None else (0, 0)
         async with self._own_session() as session:
             while await _cursor(pool, subscription.name) < target:
                 async with _lock(session, asyncio.Lock(), subscription.name) as is_ours:
                     if is_ours:
-                        await _deliver(pool, subscription)
+                        await _Served(pool, subscription, await _cursor(pool, subscriber)).deliver(save=True)
                         continue
                 # It is being served, here or in another replica: hurry our own and look again.
                 if subscriber in self._wakes:
+                    self._drained.add(subscriber)
                     self._wakes[subscriber].set()
                 await asyncio.sleep(SETTLE_SECONDS / 2)
 
@@ -131,12 +149,15 @@ class Delivery:
                     await asyncio.sleep(SETTLE_SECONDS)
                     continue
                 async with _lock(session, self._asking, subscription.name) as is_ours:
-                    while is_ours and not session.is_closed():
+                    pool = self._connections.system
+                    served = _Served(pool, subscription, await _cursor(pool, subscription.name)) if is_ours else None
+                    while served is not None and not session.is_closed():
                         await self._wakes[subscription.name].wait()
                         # A turn logs several times within milliseconds: let one look serve them all.
                         await asyncio.sleep(SETTLE_SECONDS)
                         self._wakes[subscription.name].clear()
-                        await _deliver(self._connections.system, subscription)
+                        await served.deliver(save=subscription.name in self._drained)
+                        self._drained.discard(subscription.name)
                         pause = 0.1
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:
@@ -165,42 +186,60 @@ async def _lock(session: asyncpg.Connection, asking: asyncio.Lock, subscriber: s
                     await session.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", subscriber)
 
 
-async def _deliver(connection: Reader, subscription: Subscription) -> None:
-    while await _batch(connection, subscription):
-        pass
-
-
-async def _cursor(connection: Reader, subscriber: str) -> tuple[int, int]:
+async def _cursor(connection: Reader, subscriber: str) -> Place:
     row = await connection.fetchrow(
         "SELECT xact::text::bigint AS xact, row_id FROM core.cursor WHERE subscriber = $1", subscriber
     )
     return (row["xact"], row["row_id"]) if row is not None else (0, 0)
 
 
-async def _batch(connection: Reader, subscription: Subscription) -> bool:
-    """Hand over one batch and move the cursor; whether there may be more."""
-    begin = await _cursor(connection, subscription.name)
-    types = None if subscription.types is None else sorted(subscription.types)
-    newest = await connection.fetchrow(HEARD_UP_TO)
-    rows = await connection.fetch(NEXT, str(begin[0]), begin[1], types, BATCH)
-    if rows:
-        failpoints.reach("delivery.handle")
-        await subscription.handler([_recorded(row) for row in rows])
-        failpoints.reach("delivery.handled")
-    full = len(rows) == BATCH
-    seen = (rows[-1]["xact"], rows[-1]["row_id"]) if rows else begin
-    if newest is not None and not full:
-        # All that this subscriber wants up to `newest` is handled: skip what it did not want.
-        seen = max(seen, (newest["xact"], newest["row_id"]))
-    if seen != begin:
-        await connection.execute(
+class _Served:
+    """A subscriber while this process holds its lock: nobody else moves its cursor."""
+
+    def __init__(self, connection: Reader, subscription: Subscription, begin: Place) -> None:
+        self._connection = connection
+        self._subscription = subscription
+        self._stored = self._handled = begin
+        self._saved_at = time.monotonic()
+
+    async def deliver(self, *, save: bool) -> None:
+        """Hand over all that is readable. With `save` the cursor is stored also when nothing of it was wanted."""
+        while await self._batch():
+            pass
+        if save or time.monotonic() - self._saved_at > SAVE_SECONDS:
+            await self._save()
+
+    async def _batch(self) -> bool:
+        """Hand over what is wanted of the next rows; whether there may be more."""
+        subscription = self._subscription
+        types = None if subscription.types is None else sorted(subscription.types)
+        *wanted, last = await self._connection.fetch(NEXT, str(self._handled[0]), self._handled[1], types, BATCH) or [
+            None
+        ]
+        if wanted:
+            failpoints.reach("delivery.handle")
+            await subscription.handler([_recorded(row) for row in wanted])
+            failpoints.reach("delivery.handled")
+        if last is None:
+            return False
+        self._handled = (last["xact"], last["row_id"])
+        if wanted:
+            await self._save()
+        return bool(last["looked_at"] == BATCH)
+
+    async def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        if self._handled == self._stored:
+            return
+        place = self._handled
+        await self._connection.execute(
             "INSERT INTO core.cursor (subscriber, xact, row_id) VALUES ($1, $2::text::xid8, $3)"
             " ON CONFLICT (subscriber) DO UPDATE SET xact = excluded.xact, row_id = excluded.row_id",
-            subscription.name,
-            str(seen[0]),
-            seen[1],
+            self._subscription.name,
+            str(place[0]),
+            place[1],
         )
-    return full
+        self._stored = place
 
 
 def _recorded(row: asyncpg.Record) -> Recorded:

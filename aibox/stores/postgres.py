@@ -25,6 +25,7 @@ log = structlog.get_logger("aibox.stores.postgres")
 DATABASE = "aibox"
 SOCKET_LIMIT = 107 - len("/.s.PGSQL.5432")
 WATCH_SECONDS = 0.5
+ANALYSE_EVERY = "10s"
 ROLES = {
     "aibox_owner": "LOGIN BYPASSRLS CREATEROLE",
     "aibox_app": "LOGIN NOBYPASSRLS",
@@ -184,6 +185,10 @@ async def _prepare(cluster: str, database: str) -> None:
                 await connection.execute(f"CREATE ROLE {role} {options}")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER aibox_owner")
+        if await connection.fetchval("SHOW autovacuum_naptime") != ANALYSE_EVERY:
+            # A new installation's tables grow a thousandfold within a minute: their plans must not wait that long.
+            await connection.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{ANALYSE_EVERY}'")
+            await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()
     connection = await asyncpg.connect(database)
