@@ -5,7 +5,7 @@ A reservation ends in one way only: the `model_response` that names its call is 
 at any moment loses nothing and books nothing twice.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -73,15 +73,12 @@ class Books:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._kept: asyncpg.Connection | None = None
-        """What `reserve` asks by. A connection that is given back after each statement costs a round trip more: the
-        pool resets it."""
 
     async def reserve(self, asks: Sequence[Ask]) -> list[Verdict | None]:
         """For each, in order, the verdict of the limits that hold for it; None where none does. One call at a time."""
         asked = [{"n": n, **msgspec.to_builtins(ask)} for n, ask in enumerate(asks)]
         verdicts: list[Verdict | None] = [None] * len(asks)
-        for row in await _insist(self._by_kept, RESERVE, _json(asked)):
+        for row in await self._fetch(RESERVE, _json(asked)):
             verdicts[row["n"]] = Verdict(**{name: row[name] for name in Verdict.__struct_fields__})
         return verdicts
 
@@ -133,35 +130,15 @@ class Books:
         return {(event.tenant, call_of(event)[0], event.type): event for event in found}
 
     async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        return await _insist(self._by_pool, statement, *arguments)
-
-    async def _by_pool(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        return await self._connections.system.fetch(statement, *arguments)  # type: ignore[no-any-return]
-
-    async def _by_kept(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        pool = self._connections.system
-        if self._kept is None:
-            self._kept = await pool.acquire()
-        try:
-            return await self._kept.fetch(statement, *arguments)  # type: ignore[no-any-return]
-        except BaseException:  # cancelled, cut off or refused: the next one takes a fresh connection
-            kept, self._kept = self._kept, None
-            await pool.release(kept)
-            raise
-
-
-async def _insist(
-    fetch: Callable[..., Awaitable[list[asyncpg.Record]]], statement: str, *arguments: object
-) -> list[asyncpg.Record]:
-    """Ask again when the connection broke: both functions may run twice, for they reserve and book a call once."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            return await fetch(statement, *arguments)
-        except (*CONNECTION_LOST, asyncpg.DeadlockDetectedError):
-            # The functions lock in one order; a deadlock is for the day when another statement does not.
-            if attempt == TRIES:
-                raise StateUnavailable() from None
-    raise AssertionError("unreachable")
+        """Ask again when the connection broke: both functions may run twice, for they reserve and book a call once."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._connections.system.fetch(statement, *arguments)  # type: ignore[no-any-return]
+            except (*CONNECTION_LOST, asyncpg.DeadlockDetectedError):
+                # The functions lock in one order; a deadlock is for the day when another statement does not.
+                if attempt == TRIES:
+                    raise StateUnavailable() from None
+        raise AssertionError("unreachable")
 
 
 def _lost(reservation: Any, announced: Recorded) -> Generation:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -23,29 +24,47 @@ class Desk:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._waiting: asyncio.Queue[tuple[Ask, asyncio.Future[Verdict | None]]] = asyncio.Queue(MOST_WAITING)
+        self._left: asyncio.Queue[tuple[UUID, str]] = asyncio.Queue()
+        """Calls that have a reservation and a caller that went away before it heard of it."""
         self._is_open = False
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Decide until the block ends; who still waits then hears `StateUnavailable`."""
-        serving = tasks.create_task(self._serve(), name="budgets.reserve")
+        started = (
+            tasks.create_task(self._serve(), name="budgets.reserve"),
+            tasks.create_task(self._free(), name="budgets.free"),
+        )
         self._is_open = True
         try:
             yield
         finally:
             self._is_open = False
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
             while not self._waiting.empty():
                 _fail([self._waiting.get_nowait()], StateUnavailable())
 
     async def ask(self, ask: Ask) -> Verdict | None:
-        """The verdict of the books. Raises `StateUnavailable`: what cannot be decided is not allowed."""
+        """The verdict of the books. Raises `StateUnavailable`: what cannot be decided is not allowed.
+
+        What is reserved for a caller that is cancelled meanwhile is free again soon after.
+        """
         if not self._is_open or self._waiting.full():
             raise StateUnavailable()
         verdict: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((ask, verdict))
-        return await verdict
+        try:
+            return await verdict
+        except asyncio.CancelledError:
+            if verdict.done() and not verdict.cancelled() and verdict.exception() is None:
+                self._leave(ask, verdict.result())
+            raise
+
+    def _leave(self, ask: Ask, verdict: Verdict | None) -> None:
+        if verdict is not None and verdict.verdict != "refused":
+            self._left.put_nowait((ask.tenant, ask.call))
 
     async def _serve(self) -> None:
         while True:
@@ -69,9 +88,24 @@ class Desk:
                 log.exception("budgets.failed")
                 _fail(batch, StateUnavailable())
             else:
-                for (_, waiting), verdict in zip(batch, verdicts, strict=True):
-                    if not waiting.done():
+                for (ask, waiting), verdict in zip(batch, verdicts, strict=True):
+                    if waiting.done():
+                        self._leave(ask, verdict)
+                    else:
                         waiting.set_result(verdict)
+
+    async def _free(self) -> None:
+        """End the reservations of callers that went away: such a call is never announced, so it costs nothing."""
+        while True:
+            left = [await self._left.get()]
+            while not self._left.empty():
+                left.append(self._left.get_nowait())
+            try:
+                await self._books.settle((), left)
+            except Exception as error:
+                # Every budget relies on this task going on; what it could not free ends at its expiry.
+                known = isinstance(error, (AIBoxError, asyncpg.PostgresError))
+                log.warning("budgets.not_freed", error=type(error).__name__, exc_info=not known)
 
 
 def _fail(batch: list[tuple[Ask, asyncio.Future[Verdict | None]]], error: AIBoxError) -> None:

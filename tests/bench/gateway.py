@@ -146,8 +146,14 @@ def aibox(upstream: str) -> Generator[tuple[Installation, list[Way]]]:
     }
     with installed(**settings) as one:
         one.admin("providers", "add", "floor", f"http://{upstream}/v1", "--model", "ok", "--model", "paced")
+        for model in ("ok", "paced"):
+            one.admin("models", "price", f"floor/{model}", "3", "15")
         bare, guarded, admin = one.key("models"), one.key("models"), one.key("admin")
         with one.client(admin) as client:
+            for key in (bare, guarded):
+                terms = {"subject": "key", "subject_id": key.split("_")[1], "period": "month", "limit_usd": "100000"}
+                budget = client.post("/v1/admin/observability/budgets", json=terms)
+                assert budget.status_code == 201, budget.text
             policy = client.put("/v1/guard/policy", json={**OFF, "key_id": bare.split("_")[1]})
             assert policy.status_code == 200, policy.text
         url = f"http://127.0.0.1:{one.port}/v1"

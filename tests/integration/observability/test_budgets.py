@@ -38,6 +38,22 @@ async def test_sixty_four_calls_at_once_get_the_ten_that_the_budget_allows(money
     assert (books.reserved_usd, books.open_reservations, books.is_balanced) == ("10", 10, True)
 
 
+async def test_what_was_reserved_for_callers_that_went_away_is_free_again(money: Money) -> None:
+    """They leave before, while and after the books decide; nobody announces such a call."""
+    await money.limit("100")
+    for patience in (*range(12), 0.0005, 0.001, 0.002, 0.004) * 3:
+        calls = [asyncio.create_task(money.budgets.reserve(turn_of(), buying(1))) for _ in range(3)]
+        for _ in range(patience if isinstance(patience, int) else 1):
+            await asyncio.sleep(0 if isinstance(patience, int) else patience)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(20):
+        while (await money.balance()).open_reservations:
+            await asyncio.sleep(0.02)
+    assert await money.granted([turn_of(f"p_{n}") for n in range(101)], 1) == 100
+
+
 async def test_budgets_of_all_subjects_hold_at_once_over_two_servers(money: Money) -> None:
     """Two servers share the database: 40 calls of a person by two keys, 40 of others, in two tenants."""
     other = BudgetService(Settings(), db=money.kernel.db, connections=money.kernel.connections, log=money.kernel.log)
