@@ -112,6 +112,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="`auto`: a change of providers, models or roles counts at once; `explicit`: once applied"),
     ] = "auto"
 
+    first_providers: Annotated[
+        str, Meta(description="A YAML file of providers and roles that an empty catalogue gets at the first boot")
+    ] = ""
     local: Annotated[bool, Meta(description="Serve the small demonstration model as a child process")] = True
     local_model: Annotated[str, Meta(description="A GGUF file to serve instead of the demonstration model")] = ""
     local_threads: Annotated[int, Meta(description="Threads of the local model; 0 leaves one core free")] = 0

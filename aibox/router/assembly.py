@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from uuid import UUID
 
 from aibox.core.connections import Connections
@@ -12,7 +13,7 @@ from aibox.core.http import Client
 from aibox.core.keys import DataKeys
 from aibox.core.turn import system_turn
 from aibox.observability import Budgets, Prices
-from aibox.router import Settings
+from aibox.router import Settings, first_providers
 from aibox.router.catalogue import CatalogueService
 from aibox.router.embeddings import Embedder
 from aibox.router.first_boot import first_boot
@@ -72,7 +73,7 @@ class Routing:
             self.catalogue.run(tasks),
             self.router.run(),
         ):
-            await first_boot(
+            was_empty = await first_boot(
                 system_turn(self._tenant),
                 self._settings,
                 db=self._db,
@@ -80,4 +81,16 @@ class Routing:
                 catalogue=self.catalogue,
                 local=self.local,
             )
-            yield
+            if not was_empty or not self._settings.first_providers:
+                yield
+                return
+            wanted = first_providers.read(Path(self._settings.first_providers))
+            adding = tasks.create_task(
+                first_providers.add(self._tenant, wanted, catalogue=self.catalogue, events=self._log),
+                name="router.first_providers",
+            )
+            try:
+                yield
+            finally:
+                adding.cancel()
+                await asyncio.gather(adding, return_exceptions=True)

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gzip
+import hashlib
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,8 @@ DIMENSION: Final = 384
 MOST_TOKENS: Final = 256
 """What it was trained to read; the rest of a text is not seen."""
 BATCH: Final = 16
+REMEMBERED: Final = 256
+"""Questions whose vectors are remembered, by their digests: memory and knowledge embed the same one in a turn."""
 
 _SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _TOKENIZER: Final = Path(__file__).parent / "data" / "all-minilm-l6-v2.tokenizer.json.gz"
@@ -29,6 +33,7 @@ class Embedder:
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
         self._loaded: tuple[Any, Any] | None = None
+        self._remembered: OrderedDict[bytes, tuple[list[float], int]] = OrderedDict()
         self.state: Literal["idle", "ready", "broken"] = "idle"
         self.problem = ""
 
@@ -52,11 +57,22 @@ class Embedder:
         """One vector of 384 numbers per text, and the tokens read. Raises `BackendUnavailable`."""
         if self._thread is None:
             raise BackendUnavailable("The embedding model is not running.")
+        # One text alone is a question; several are a document's, which are not asked for again.
+        question = hashlib.blake2b(texts[0].encode("utf-8", "replace")).digest() if len(texts) == 1 else None
+        if question is not None and (known := self._remembered.get(question)) is not None:
+            self._remembered.move_to_end(question)
+            return [list(known[0])], known[1]
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, list(texts))
+            made = await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, list(texts))
         except FileUnusable as error:
             self.state, self.problem = "broken", str(error)
             raise BackendUnavailable(f"The embedding model cannot be used: {error}.") from None
+        if question is not None:
+            (vector,), tokens = made
+            self._remembered[question] = vector, tokens
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return made
 
     def _embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
         session, tokenizer = self._loaded or self._load()

@@ -18,8 +18,8 @@ CHAT_ROLES = ("default", "title", "classifier", "profile_curation", "knowledge")
 
 async def first_boot(
     turn: Turn, settings: Settings, *, db: Database, log: EventLog, catalogue: CatalogueService, local: LocalModel
-) -> None:
-    """Fill the tenant's catalogue when it is empty; else only keep the local model's name up to date."""
+) -> bool:
+    """Fill the tenant's catalogue when it is empty, and say so; else only keep the local model's name up to date."""
     async with db.work(turn) as work:
         await lock(work.session)
         provider = (
@@ -36,6 +36,7 @@ async def first_boot(
                     await _rename(turn, work, row, local, publishes=settings.apply == "auto")
     await log.end(turn, "sealed")
     await catalogue.refresh()
+    return not provider
 
 
 async def _fill(turn: Turn, work: Work, settings: Settings, local: LocalModel) -> None:

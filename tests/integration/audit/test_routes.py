@@ -314,6 +314,7 @@ async def test_events_are_found_by_person_action_and_time(bench: Bench, client: 
         ("action=%27%3B--", 422),
         ("since=2026-01-01T00:00:00", 422),
     ],
+    ids=["another tenant", "a stranger", "no action", "no time zone"],
 )
 async def test_another_tenant_is_not_there_and_a_filter_that_means_nothing_is_refused(
     client: httpx.AsyncClient, query: str, status: int
