@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STATIC := aibox/gateway/static/index.html
 UV := $(BIN)/uv pip install --quiet --require-hashes
+PARALLEL ?= -n logical --dist loadfile
 
 .PHONY: help up test check format lint types imports unit integration e2e web-test bench bench-gateway lock clean
 
@@ -35,10 +36,10 @@ imports: $(BIN)/.dev
 	@echo "── import rules"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 unit: $(BIN)/.dev ## Unit tests
-	@echo "── unit"; $(BIN)/pytest -q tests/unit
+	@echo "── unit"; $(BIN)/pytest -q $(PARALLEL) tests/unit
 
 integration: $(BIN)/.dev ## Tests on a real PostgreSQL
-	@echo "── integration"; $(BIN)/pytest -q tests/integration
+	@echo "── integration"; $(BIN)/pytest -q $(PARALLEL) tests/integration
 
 e2e: $(BIN)/.dev $(STATIC) ## The whole of it in headless Chromium, with the real local model
 	@echo "── end to end"; $(BIN)/pytest -q tests/e2e
