@@ -18,7 +18,9 @@ async def stored_nodes(session: AsyncSession, origin: str, spans: Sequence[Span]
 
 
 NODES: TextClause = text("""
-SELECT n.level, n.idx, n.hash FROM audit.node n
-JOIN unnest(:levels, :indices) AS wanted (level, idx)
-  ON n.origin = :origin AND n.level = wanted.level AND n.idx = wanted.idx
+SELECT n.level, n.idx, n.hash FROM unnest(:levels, :indices) AS wanted (level, idx)
+CROSS JOIN LATERAL (
+    SELECT level, idx, hash FROM audit.node
+    WHERE origin = :origin AND level = wanted.level AND idx = wanted.idx OFFSET 0
+) AS n
 """).bindparams(bindparam("levels", type_=ARRAY(INTEGER)), bindparam("indices", type_=ARRAY(BIGINT)))

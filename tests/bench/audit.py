@@ -26,6 +26,7 @@ import asyncpg
 import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from aibox.app import build
 from aibox.audit import ExternalAct, Settings, logs, merkle, receipts, verifier
 from aibox.audit.merkle import Frontier
 from aibox.audit.receipts import Sealed
@@ -273,7 +274,11 @@ async def make_log(urls: Urls, ring: Any) -> Million:
 async def proofs(urls: Urls, folder: Path, made: Million) -> dict[str, Any]:
     """A real server on the large log: it seals on top of it, and serves proofs, each of which is verified."""
     dice = random.Random(1)
+    await _deliver(urls, folder)
     async with served(urls, folder) as one:
+        begin_at = time.perf_counter()
+        await _until_copied(urls)
+        copied = time.perf_counter() - begin_at
         reported = await one.client.post("/v1/audit", json={"action": "bench.on_top"})
         outcome = await one.outcome(reported.json()["turn_id"], within=60)
         policy = (await one.client.get("/v1/audit/policy")).content
@@ -289,11 +294,34 @@ async def proofs(urls: Urls, folder: Path, made: Million) -> dict[str, Any]:
             sizes.append(len(answer.content))
         return {
             "entries": made.frontier.size,
+            "tiles_copied_out_in_s": round(copied, 1),
             "a_turn_sealed_on_top": outcome,
             "proof_over_http": spread(seconds[50:]),
             "verify_offline": spread(checks[50:]),
             "receipt_bytes": sorted(sizes)[len(sizes) // 2],
         }
+
+
+async def _deliver(urls: Urls, folder: Path) -> None:
+    """Say that every subscriber has had the events of the log that was made: they would have had them as they came."""
+    names = [*build(AllSettings(data=str(folder))).bus.subscriptions]
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute(
+        "INSERT INTO core.cursor (subscriber, xact, row_id)"
+        " SELECT name, e.xact, e.row_id FROM unnest($1::text[]) AS name,"
+        " (SELECT xact, row_id FROM core.event ORDER BY xact DESC, row_id DESC LIMIT 1) AS e"
+        " ON CONFLICT (subscriber) DO UPDATE SET xact = excluded.xact, row_id = excluded.row_id",
+        names,
+    )
+    await owner.close()
+
+
+async def _until_copied(urls: Urls) -> None:
+    """Return when the tiles and heads of the whole log are in the object store, as mostly a second after a seal."""
+    owner = await asyncpg.connect(urls.owner)
+    while await owner.fetchval("SELECT bool_or(anchored < size) FROM audit.log"):
+        await asyncio.sleep(0.2)
+    await owner.close()
 
 
 async def verify_export(urls: Urls, folder: Path, made: Million) -> dict[str, Any]:
