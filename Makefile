@@ -9,6 +9,8 @@ BIN := .venv/bin
 STATIC := aibox/gateway/static/index.html
 UV := $(BIN)/uv pip install --quiet --require-hashes
 PARALLEL ?= -n logical --dist loadfile
+# The tests start hundreds of processes: each would compile all that it imports where somebody set this.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help up test check format lint types imports unit integration e2e web-test bench bench-gateway lock clean
 
