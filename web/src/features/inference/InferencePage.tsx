@@ -8,6 +8,7 @@ import { Empty, Panel } from "../../ui/Panel";
 import { SkeletonRows } from "../../ui/Skeleton";
 import { AdminPage } from "../admin/AdminFrame";
 import { NewProviderDialog } from "./NewProviderDialog";
+import { PricesPanel } from "./PricesPanel";
 import { ProviderCard } from "./ProviderCard";
 import { providersQuery } from "./queries";
 import { RolesPanel } from "./RolesPanel";
@@ -23,6 +24,7 @@ export default function InferencePage() {
       <StagedBar />
       <Providers />
       <RolesPanel />
+      <PricesPanel />
     </AdminPage>
   );
 }

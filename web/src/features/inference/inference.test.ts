@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { modelFormOf, termsOf } from "./modelForm";
 import { choicesFor, moved } from "./order";
-import { priceOf } from "./prices";
+import { listWords, priceOf } from "./prices";
 import { changeOf, formOf } from "./providerForm";
 import type { Model, PricedModel, Provider } from "./queries";
 import { healthOf, loadWords, priceText, testSentence } from "./words";
@@ -148,5 +148,26 @@ describe("forms", () => {
     const half = termsOf({ ...form, price: { ...form.price, input_usd: "2.5" } });
     expect(half.terms).toBeNull();
     expect(Object.keys(half.problems)).toEqual(["output_usd"]);
+  });
+});
+
+describe("the price list", () => {
+  const other = { cached_input_usd: null, cache_write_usd: null, reasoning_usd: null };
+  const price = { input_usd: "1", output_usd: "2", as_of: "2026-11-01", ...other };
+  const prices: PricedModel[] = [
+    { ...price, model: "a/x", source: "list" },
+    { ...price, model: "b/y", source: "file" },
+  ];
+
+  test("says how many prices it has and from when", () => {
+    expect(listWords({ prices, fetched_at: "2026-11-22T12:00:00Z" }, (at) => at.slice(0, 10), String)).toBe(
+      "1 price of the public list, fetched 2026-11-22. The operator’s file has 1.",
+    );
+  });
+
+  test("says that it was never fetched", () => {
+    expect(listWords({ prices: [], fetched_at: null }, String, String)).toBe(
+      "The public list was never fetched.",
+    );
   });
 });

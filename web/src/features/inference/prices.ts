@@ -1,5 +1,5 @@
 // Where the price of a model comes from, in the order in which the server looks (docs/observability.md).
-import type { Model, Price, PricedModel, Provider } from "./queries";
+import type { Model, Price, PricedModel, PriceList, Provider } from "./queries";
 
 export type PriceSource = "model" | "file" | "list" | "ours" | "unknown";
 
@@ -37,4 +37,17 @@ function byTail(id: string, listed: PricedModel[]): PricedModel | undefined {
   );
   const terms = new Set(tails.map(({ model: _, as_of: __, ...price }) => JSON.stringify(price)));
   return terms.size === 1 ? tails[0] : undefined;
+}
+
+/** How many prices the public list has, and from when. */
+export function listWords(
+  { prices, fetched_at }: Pick<PriceList, "prices" | "fetched_at">,
+  time: (at: string) => string,
+  count: (n: number) => string,
+): string {
+  const listed = prices.filter(({ source }) => source === "list").length;
+  const filed = prices.filter(({ source }) => source === "file").length;
+  const file = filed ? ` The operator’s file has ${count(filed)}.` : "";
+  if (!fetched_at) return `The public list was never fetched.${file}`;
+  return `${count(listed)} ${listed === 1 ? "price" : "prices"} of the public list, fetched ${time(fetched_at)}.${file}`;
 }

@@ -8,6 +8,7 @@ export type Provider = Schemas["Provider"];
 export type Model = Schemas["Model"];
 export type Price = Schemas["Price"];
 export type PricedModel = Schemas["PricedModel"];
+export type PriceList = Schemas["PriceList"];
 export type ProviderTest = Schemas["ProviderTest"];
 export type NewProvider = Schemas["NewProvider"];
 export type ProviderChange = Schemas["ProviderChange"];
@@ -39,6 +40,15 @@ export const pricesQuery = queryOptions({
   queryFn: () => answer(api.GET("/v1/admin/observability/prices")),
   staleTime: 60_000,
 });
+
+/** Fetches the public list on the server; what is shown of it is what came. */
+export function useRefreshPrices() {
+  const queryClient = useQueryClient();
+  return useMutation({
+    mutationFn: () => answer(api.POST("/v1/admin/observability/prices/refresh")),
+    onSettled: () => queryClient.invalidateQueries({ queryKey: pricesQuery.queryKey }),
+  });
+}
 
 export function metricsQuery(provider: string) {
   return queryOptions({

@@ -6,6 +6,7 @@ import { Button } from "../../ui/Button";
 import { Failure } from "../../ui/Failure";
 import { Empty, Panel } from "../../ui/Panel";
 import { SkeletonRows } from "../../ui/Skeleton";
+import { BooksNote } from "./BooksNote";
 import { BudgetCard } from "./BudgetCard";
 import { BudgetDialog } from "./BudgetDialog";
 import { budgetsQuery } from "./queries";
@@ -41,6 +42,7 @@ export function BudgetsPanel() {
           <BudgetCard key={budget.id} budget={budget} />
         ))}
       </ul>
+      <BooksNote />
       {adding && <BudgetDialog budget={null} onClose={() => setAdding(false)} />}
     </Panel>
   );

@@ -2,7 +2,7 @@
 import type { Tone } from "../../ui/Badge";
 import { dollarsText } from "../../ui/money";
 import { dayText } from "./periods";
-import type { Budget } from "./queries";
+import type { Balance, Budget } from "./queries";
 
 export function subjectWords(budget: Budget, nameOf: (pseudonym: string) => string): string {
   switch (budget.subject) {
@@ -49,4 +49,13 @@ function resetText({ period, resets_at }: Budget): string {
       ? { day: "numeric", month: "long", timeZone: "UTC" }
       : { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
   );
+}
+
+/** What the books hold, once they agree with the log. */
+export function booksWords(books: Pick<Balance, "spent_usd" | "reserved_usd" | "open_reservations">): string {
+  const calls = books.open_reservations === 1 ? "1 call" : `${books.open_reservations} calls`;
+  const held = books.open_reservations
+    ? ` ${dollarsText(books.reserved_usd)} is set aside for ${calls} under way.`
+    : "";
+  return `The books agree with the log: ${dollarsText(books.spent_usd)} spent in all.${held}`;
 }

@@ -16,6 +16,7 @@ type Schemas = components["schemas"];
 export type UsageReport = Schemas["UsageReport"];
 export type UsageRow = Schemas["UsageRow"];
 export type Budget = Schemas["BudgetState"];
+export type Balance = Schemas["Balance"];
 export type BudgetBody = Schemas["BudgetBody"];
 export type BudgetPatch = Schemas["BudgetPatch"];
 export type Trace = Schemas["Trace"];
@@ -50,6 +51,12 @@ export const ownUsageQuery = queryOptions({
 export const budgetsQuery = queryOptions({
   queryKey: ["budgets"],
   queryFn: async () => (await answer(api.GET("/v1/admin/observability/budgets"))).budgets,
+});
+
+/** Whether what was reserved and spent is what the log says. */
+export const balanceQuery = queryOptions({
+  queryKey: ["balance"],
+  queryFn: () => answer(api.GET("/v1/admin/observability/balance")),
 });
 
 export const tracesQuery = infiniteQueryOptions({

@@ -1,7 +1,7 @@
 // What the usage pages work out: spans of days, sums and stacks, burn-downs, waterfalls and amounts.
 import { describe, expect, test } from "vitest";
 import { amountFrom, countText, dollarsText } from "../../ui/money";
-import { paceWords, termsWords } from "./budgetWords";
+import { booksWords, paceWords, termsWords } from "./budgetWords";
 import { burnDown } from "./burn";
 import { addDays, daysOf, spanOf } from "./periods";
 import type { Budget, Trace, TraceSpan, UsageRow } from "./queries";
@@ -219,5 +219,15 @@ describe("amounts", () => {
 
   test("large counts are shortened", () => {
     expect([999, 12_345, 12_345_678].map(countText)).toEqual(["999", "12,345", "12.3M"]);
+  });
+});
+
+describe("the books", () => {
+  test("say what is spent, and what calls under way have set aside", () => {
+    const books = { spent_usd: "12.5", reserved_usd: "0", open_reservations: 0 };
+    expect(booksWords(books)).toBe("The books agree with the log: $12.50 spent in all.");
+    expect(booksWords({ ...books, reserved_usd: "0.02", open_reservations: 1 })).toContain(
+      "$0.02 is set aside for 1 call under way",
+    );
   });
 });
