@@ -104,6 +104,20 @@ async def _objects(system: System) -> str:
     return f"{masked(system.settings.objects.url)}, written and removed ({etag[:12]}…)"
 
 
+async def _head_copies(system: System) -> str:
+    days = system.settings.audit.object_lock_days
+    if await system.audit.copies.locked_for():
+        return f"signed heads are locked for {days} days"
+    if days:
+        raise BootRefused(
+            "boot_objects",
+            "AIBOX_AUDIT_OBJECT_LOCK_DAYS is set, but the object store has no Object Lock: heads are copied without.",
+        )
+    if await system.objects.can_keep():
+        return "signed heads are not locked; the bucket can: set AIBOX_AUDIT_OBJECT_LOCK_DAYS"
+    return "signed heads are not locked: the object store has no Object Lock"
+
+
 async def _identity(system: System) -> str:
     users = await system.identity.users(_console(system))
     return f"{len(users)} users" if users else "no owner yet: open the setup link that the start prints"
@@ -125,6 +139,7 @@ PARTS: dict[str, Callable[[System], Awaitable[str]]] = {
     "cache": _cache,
     "vectors": _vectors,
     "objects": _objects,
+    "head copies": _head_copies,
     "identity": _identity,
     "providers": _providers,
     "roles": _roles,

@@ -43,6 +43,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     timestamp_seconds: Annotated[
         int, Meta(description="How long the last stamp of a log is new enough", ge=1, le=31_536_000)
     ] = 3600
+    object_lock_days: Annotated[
+        int,
+        Meta(
+            description="Days that no one can destroy a signed head's copy, in an S3 bucket with Object Lock; 0: none",
+            ge=0,
+            le=36_500,
+        ),
+    ] = 0
     keep_content_days: Annotated[
         int, Meta(description="Days that prompts, answers, arguments and results are kept; 0 is for ever", ge=0)
     ] = 0
@@ -60,6 +68,13 @@ class NotSealed(Conflict):
 
     code = "not_sealed"
     sentence = "The turn is not sealed yet; ask again in a moment."
+
+
+class OnlyTheOwner(Forbidden):
+    """What came late is added to a turn by its owner."""
+
+    code = "not_the_owner"
+    sentence = "Only the owner of a turn adds to it."
 
 
 class KeyRetired(Conflict):
@@ -91,6 +106,15 @@ class ExternalAct(Event, frozen=True, kw_only=True):
     resource_type: str
     resource_id: str
     result: str
+
+
+class AddendumMade(Event, frozen=True, kw_only=True):
+    """So many late events, numbered from `first` on, were added to the sealed turn `about`."""
+
+    type: ClassVar[str] = "audit.addendum_made"
+    about: str
+    first: int
+    count: int
 
 
 class ContentsOpened(Event, frozen=True, kw_only=True):
@@ -164,22 +188,36 @@ class Erased(Struct, frozen=True, kw_only=True):
     contents: int
 
 
+State = Literal["open", "sealed", "anchored", "witnessed"]
+
+
+class Added(Struct, frozen=True, kw_only=True):
+    """So many events, numbered from `first` on, that came after the seal, and the place of their addendum, if yet."""
+
+    first: int
+    events: int
+    state: State
+    log: str | None = None
+    idx: int | None = None
+
+
 class Receipt(Struct, frozen=True, kw_only=True):
     """The summary of a turn's receipt. `state`: open → sealed (under a signed checkpoint) → anchored (head copied out)
     → witnessed (a head over it is cosigned by enough witnesses).
 
     `idx` is the leaf's index in the tenant's log, `root` the hex root of the turn's event tree, `sealed_at`
-    RFC 3339.
+    RFC 3339. `addenda` name the events that came after the seal.
     """
 
     turn_id: UUID
-    state: Literal["open", "sealed", "anchored", "witnessed"]
+    state: State
     outcome: str | None = None
     log: str | None = None
     idx: int | None = None
     events: int | None = None
     root: str | None = None
     sealed_at: str | None = None
+    addenda: tuple[Added, ...] = ()
 
 
 class PinnedLog(Struct, frozen=True, kw_only=True):
@@ -331,8 +369,11 @@ class AuditTrail(Protocol):
         """One artifact; NotFound also for an erased one."""
         ...
 
-    async def report(self, turn: Turn, act: ExternalAct) -> UUID:
-        """Record an act of another program; the event's id."""
+    async def report(self, turn: Turn, act: ExternalAct, *, about: UUID | None = None) -> UUID:
+        """Record an act of another program; the event's id.
+
+        With `about`, a sealed turn of the caller's own, it is added to that. Raises `NotSealed` while that is open.
+        """
         ...
 
     async def find(self, turn: Turn, wanted: Filter, *, limit: int, offset: int) -> Sequence[FoundEvent]:
@@ -370,10 +411,13 @@ class Receipts(Protocol):
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt: ...
 
-    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None) -> bytes:
+    async def proof(
+        self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None, pin_log: str | None = None
+    ) -> bytes:
         """`receipt.json`, exact bytes (docs/receipts.md). Raises `NotSealed` while open.
 
-        With `pin`, the size of a head seen before, it proves that its own head continues that one.
+        With `pin`, the size of a head seen before, it proves that its own head continues that one. With `pin_log`, the
+        id of the log of the year before, that head is of that log, and the turn's log is proved to go on from it.
 
         With `opened` it shows what the turn's artifacts hold, as far as they were not erased, and raises `NotYours` for
         anyone but the turn's owner.

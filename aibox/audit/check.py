@@ -6,58 +6,33 @@ the events it seals; at the end the root, against the signed head, and the head,
 
 import asyncio
 import json
-from base64 import b64decode
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from msgspec import Struct
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from aibox.audit import Fault, Verification, logs, merkle, notes, receipts, verifier
+from aibox.audit import Fault, Verification, logs, merkle, notes, verifier
 from aibox.audit.heads import HeadCopies, HeadRefused
+from aibox.audit.links import FaultFound, Key, Links, shape_of
 from aibox.audit.logs import Log
 from aibox.audit.merkle import Coordinate, Frontier
 from aibox.audit.nodes import stored_nodes
 from aibox.audit.notes import Checkpoint, NoteError, VerifierKey
-from aibox.audit.verifier.form import ENVELOPE, EVENT, KEY, TOMBSTONE, Refused, parse
+from aibox.audit.verifier.form import ADDENDUM, ENVELOPE, EVENT, KEY, Fields, Refused, parse
 from aibox.core.db import Database
 from aibox.core.turn import Turn
 
 PAGE = 500
 
-SHARD = "@:aibox.shard/1 idx:count last?:origin log:origin next?:origin prev:hash root?:hash size?:positive"
-OF_THE_LOG = (KEY, TOMBSTONE, SHARD)
-"""The entries that seal no turn."""
-
 Row = Mapping[Any, Any]
-
-
-class FaultFound(Exception):
-    """A row is not what was signed."""
-
-    def __init__(self, reason: str, *, turn_id: UUID | None = None, seq: int | None = None) -> None:
-        super().__init__(reason)
-        self.turn_id = turn_id
-        self.seq = seq
 
 
 class HeadFault(FaultFound):
     """The signed head itself is not sound."""
-
-
-class Key(Struct, frozen=True):
-    """A key leaf of the log, read and found in its tree."""
-
-    index: int
-    kid: str
-    public: bytes
-    span: int
 
 
 async def check(db: Database, copies: HeadCopies, turn: Turn, *, newest: int | None = None) -> Verification:
@@ -109,8 +84,7 @@ class Walk:
         self._turn = turn
         self._head = head
         self._begin = begin
-        self._keys: dict[int, Key] = {}
-        self._link: bytes | None = receipts.chain_genesis(head.origin) if begin == 0 else None
+        self._links = Links(head.origin, head.size, begin=begin)
         self._frontier = Frontier()
         self.next = begin
 
@@ -130,7 +104,7 @@ class Walk:
             yield self.seen
         if self._frontier.root() != signed.root:
             raise FaultFound("the entries do not hash to the root of the signed head")
-        if self._link != self._head.link:
+        if self._links.link != self._head.link:
             raise FaultFound("the chain does not end as the log's head says")
 
     async def _signed_head(self, session: AsyncSession) -> Checkpoint:
@@ -156,16 +130,21 @@ class Walk:
         until = min(self.next + PAGE, self._head.size)
         where = {"origin": self._head.origin, "begin": self.next, "until": until}
         rows = (await session.execute(ENTRIES, where)).mappings().all()
-        turns = [row["turn"] for row in rows if row["turn"] is not None]
+        late = {row["idx"]: entry for row in rows if (entry := _addendum(row)) is not None}
+        added_to = [UUID(entry["turn"]) for entry in late.values()]
+        turns = [*(row["turn"] for row in rows if row["turn"] is not None), *added_to]
+        sealed = (await session.execute(ENVELOPES, {"turns": added_to})).mappings()
+        envelopes = {one["turn"]: one["data"] for one in sealed}
         events: dict[UUID, list[Row]] = {}
         for event in (await session.execute(EVENTS, {"turns": turns})).mappings():
             events.setdefault(event["turn"], []).append(event)
         within = {row["idx"] for row in rows}
-        for index in {row["key_idx"] for row in rows if row["key_idx"] is not None} - within - self._keys.keys():
+        for index in {row["key_idx"] for row in rows if row["key_idx"] is not None} - within - self._links.keys.keys():
             await self._earlier_key(session, index, signed)
         due = [(node.level, node.index) for node in _due(self._frontier, until)]
         nodes = await stored_nodes(session, self._head.origin, [tuple(due)])
-        await asyncio.to_thread(self._check_page, until, {row["idx"]: row for row in rows}, events, nodes)
+        added = {index: (entry, envelopes.get(UUID(entry["turn"]))) for index, entry in late.items()}
+        await asyncio.to_thread(self._check_page, until, {row["idx"]: row for row in rows}, events, added, nodes)
 
     async def _earlier_key(self, session: AsyncSession, index: int, signed: Checkpoint) -> None:
         """A key leaf before `begin`: it must be an entry of the signed tree."""
@@ -178,68 +157,62 @@ class Walk:
             raise FaultFound("a node of the stored tree is missing") from None
         if data is None or verifier.climb(verifier.leaf_hash(data), index, signed.size, path) != signed.root:
             raise FaultFound(f"the key leaf, entry {index}, is not in the signed tree")
-        self._keys[index] = _key(data)
+        self._links.keys[index] = Key.of(json.loads(data))
 
     def _check_page(
         self,
         until: int,
         rows: Mapping[int, Row],
         events: Mapping[UUID, Sequence[Row]],
+        added: Mapping[int, tuple[Fields, bytes | None]],
         nodes: Mapping[Coordinate, bytes],
     ) -> None:
         while self.next < until:
             row = rows.get(self.next)
             if row is None:
                 raise FaultFound("the entry is missing")
-            leaf = self._check_entry(row)
+            _, leaf = self._links.take(row["data"], _shape(row), turn_id=row["turn"])
             for node in self._frontier.append(leaf):
                 if nodes.get((node.level, node.index)) != node.hash:
                     raise FaultFound(f"the stored node {node.level}/{node.index} is not the hash of what is below it")
             if row["turn"] is not None:
                 self._check_turn(row, events.get(row["turn"], []))
+            if self.next in added:
+                entry, envelope = added[self.next]
+                _check_addendum(entry, envelope, events.get(UUID(entry["turn"]), []))
             self.next += 1
-
-    def _check_entry(self, row: Row) -> bytes:
-        """Form, place and chain of an entry; its leaf hash."""
-        data, is_turn = row["data"], row["turn"] is not None
-        try:
-            entry = parse(data, ENVELOPE if is_turn else _shape(data), "the entry")
-        except Refused as why:
-            raise FaultFound(str(why), turn_id=row["turn"]) from None
-        if (entry["log"], entry["idx"]) != (self._head.origin, self.next):
-            raise FaultFound("the entry is of another log or another place", turn_id=row["turn"])
-        if self._link is not None and entry["prev"] != self._link.hex():
-            raise FaultFound("the chain does not lead to the entry", turn_id=row["turn"])
-        leaf = verifier.leaf_hash(data)
-        self._link = receipts.chain_next(self._head.origin, self.next, bytes.fromhex(entry["prev"]), leaf)
-        if "next" in entry and self.next != self._head.size - 1:
-            raise FaultFound("an entry follows the one that closed the log")
-        if entry["@"] == "aibox.key/1":
-            self._keys[self.next] = _key(data)
-        return leaf
 
     def _check_turn(self, row: Row, events: Sequence[Row]) -> None:
         """The envelope's signature, and the events it seals."""
         entry, turn_id = json.loads(row["data"]), row["turn"]
-        key = self._keys.get(row["key_idx"])
-        if key is None or key.kid != entry["kid"] or not key.index < self.next <= key.index + key.span:
+        key = self._links.keys.get(row["key_idx"])
+        if key is None:
             raise FaultFound("no key leaf allows the envelope's key", turn_id=turn_id)
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(
-                row["signature"], receipts.pre_authentication(row["data"])
-            )
-        except InvalidSignature:
-            raise FaultFound("the envelope's signature does not verify", turn_id=turn_id) from None
+        key.require_signed(entry, row["data"], row["signature"])
         if (entry["turn"], entry["tenant"]) != (str(turn_id), str(self._head.tenant)):
             raise FaultFound("the envelope is of another turn or tenant", turn_id=turn_id)
-        own = events[: entry["events"]]
-        for place, row_of_event in enumerate(own):
-            _check_event(row_of_event, turn_id, place)
-        if len(own) != entry["events"]:
-            missing = next((n for n, event in enumerate(own) if event["seq"] != n), len(own))
-            raise FaultFound("an event is missing", turn_id=turn_id, seq=missing)
-        if verifier.tree_root([verifier.leaf_hash(event["data"]) for event in own]).hex() != entry["root"]:
-            raise FaultFound("the turn's events do not hash to the envelope's root", turn_id=turn_id)
+        _check_events(
+            entry, turn_id, events[: entry["events"]], 0, "the turn's events do not hash to the envelope's root"
+        )
+
+
+def _check_addendum(entry: Fields, envelope: bytes | None, events: Sequence[Row]) -> None:
+    """The turn that an addendum adds to, and the late events."""
+    turn_id, first = UUID(entry["turn"]), entry["first"]
+    if envelope is None or verifier.leaf_hash(envelope).hex() != entry["entry"]:
+        raise FaultFound("the addendum is of another envelope than the turn's", turn_id=turn_id)
+    own = [event for event in events if first <= event["seq"] < first + entry["events"]]
+    _check_events(entry, turn_id, own, first, "the late events do not hash to the addendum's root")
+
+
+def _check_events(entry: Fields, turn_id: UUID, own: Sequence[Row], first: int, otherwise: str) -> None:
+    """The events that an entry seals, numbered from `first` on."""
+    for place, row in enumerate(own, first):
+        _check_event(row, turn_id, place)
+    if len(own) != entry["events"]:
+        raise FaultFound("an event is missing", turn_id=turn_id, seq=first + len(own))
+    if verifier.tree_root([verifier.leaf_hash(event["data"]) for event in own]).hex() != entry["root"]:
+        raise FaultFound(otherwise, turn_id=turn_id)
 
 
 def _check_event(row: Row, turn_id: UUID, place: int) -> None:
@@ -255,14 +228,22 @@ def _check_event(row: Row, turn_id: UUID, place: int) -> None:
         raise FaultFound("the event is not what its row says", turn_id=turn_id, seq=place)
 
 
-def _shape(data: bytes) -> str:
-    """What an entry that seals no turn must look like, by the type it begins with."""
-    return next((shape for shape in OF_THE_LOG if data.startswith(f'{{"@":"{shape[2:].split()[0]}"'.encode())), KEY)
+def _shape(row: Row) -> str:
+    """What the entry must look like: an envelope is what the row of a turn holds, and nothing else is."""
+    if row["turn"] is not None:
+        return ENVELOPE
+    shape = shape_of(row["data"])
+    return KEY if shape == ENVELOPE else shape
 
 
-def _key(data: bytes) -> Key:
-    leaf = json.loads(data)
-    return Key(leaf["idx"], leaf["kid"], b64decode(leaf["pub"]), leaf["span"])
+def _addendum(row: Row) -> Fields | None:
+    """The entry, if it is an addendum; one that is malformed is found out where entries are."""
+    if shape_of(row["data"]) != ADDENDUM:
+        return None
+    try:
+        return parse(row["data"], ADDENDUM, "the entry")
+    except Refused:
+        return None
 
 
 def _due(frontier: Frontier, until: int) -> list[merkle.Node]:
@@ -274,6 +255,9 @@ def _due(frontier: Frontier, until: int) -> list[merkle.Node]:
 LOGS = text(f"{logs.SELECT_LOGS} ORDER BY year DESC")
 VKEYS = text("SELECT vkeys FROM audit.verifier_key WHERE origin = :origin")
 ENTRY = text("SELECT data FROM audit.entry WHERE origin = :origin AND idx = :idx")
+ENVELOPES: TextClause = text("SELECT turn, data FROM audit.entry WHERE turn = ANY (:turns)").bindparams(
+    bindparam("turns", type_=ARRAY(PGUUID(as_uuid=True)))
+)
 ENTRIES = text("""
 SELECT idx, data, turn, signature, key_idx FROM audit.entry
 WHERE origin = :origin AND idx >= :begin AND idx < :until

@@ -1,4 +1,4 @@
-"""`aibox verify FILE|TURN`: judge a receipt, by a policy and a pinned head if given, and say step by step what holds.
+"""`aibox verify FILE|TURN|LOG`: judge a receipt, or with its files a whole log, and say what holds and what does not.
 
 A pin is a file with the newest head that its owner has seen of a log. It is made at the first receipt that holds and
 moved on, never back, by each later one; so a log that was cut or rewritten in between is found out.
@@ -11,37 +11,38 @@ import shutil
 import sys
 import tempfile
 import textwrap
-import urllib.error
-import urllib.request
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from aibox.audit import notes
+from aibox.audit.download import NotThere, UsageError, download
+from aibox.audit.links import FaultFound
 from aibox.audit.notes import Checkpoint, NoteError
 from aibox.audit.timestamps import StampError, read_roots, stamped_at
 from aibox.audit.verifier import Step, Verdict, verify
 from aibox.audit.verifier.form import MAX_BYTES
+from aibox.audit.whole import Audit, Folder, Server
 
-FETCH_SECONDS = 30
 KEY = "AIBOX_API_KEY"
-
-
-class UsageError(Exception):
-    """The command cannot do what it was asked; the text says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("receipt", metavar="FILE|TURN", help="receipt.json as downloaded, or a turn's id to fetch it")
+    parser.add_argument(
+        "receipt",
+        metavar="FILE|TURN|LOG",
+        help="receipt.json as downloaded; a turn's id to fetch it; with --tiles the name of a log, its origin",
+    )
     parser.add_argument("--policy", type=Path, help="policy.json: the log keys you trust (GET /v1/audit/policy)")
     parser.add_argument("--pin", type=Path, help="the head you saw last; made at first use, moved on when all holds")
     parser.add_argument(
         "--timestamp", type=Path, help="an RFC 3161 time stamp of the head, or of the older one it names"
     )
     parser.add_argument("--roots", type=Path, help="PEM certificates of the time stamp authority you trust")
+    parser.add_argument("--tiles", metavar="FOLDER|URL", help="where the files of a log are: audits all of it")
     parser.add_argument("--server", help=f"where to fetch a turn's receipt from, with the API key in {KEY}")
     parser.add_argument("--save", type=Path, help="keep the fetched receipt in this file")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
@@ -50,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, *, server: str) -> int:
     """Verify and print; 0 when all holds, 1 when not, 2 when there is nothing to judge."""
+    if options.tiles:
+        return _audit(options)
     try:
         pin = _read(options.pin) if options.pin and options.pin.exists() else None
         data = _receipt(options, server, pin)
@@ -78,53 +81,41 @@ def _receipt(options: argparse.Namespace, server: str, pin: bytes | None) -> byt
         turn = UUID(options.receipt)
     except ValueError:
         raise UsageError(f"{path}: there is no such file, and it is not the id of a turn") from None
-    size = _head(pin).size if pin is not None else None
-    return fetch(options.server or server, turn, pin=size, key=os.environ.get(KEY, ""))
+    head = _head(pin) if pin is not None else None
+    return fetch(options.server or server, turn, pin=head, key=os.environ.get(KEY, ""))
 
 
-def fetch(server: str, turn: UUID, *, pin: int | None, key: str) -> bytes:
+def fetch(server: str, turn: UUID, *, pin: Checkpoint | None, key: str) -> bytes:
     """The receipt of a turn as its server gives it. Raises UsageError."""
     if not key:
         raise UsageError(f"to fetch a receipt, put an API key with the scope audit:read into {KEY}")
-    query = f"?{urlencode({'pin': pin})}" if pin else ""
-    url = f"{server.rstrip('/')}/v1/receipts/{turn}/proof{query}"
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{server} is not an http or https address")
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"})  # noqa: S310
+    url = f"{server.rstrip('/')}/v1/receipts/{turn}/proof{_query(pin)}"
+    what = f"the receipt of turn {turn}"
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=FETCH_SECONDS) as answer:
-            data: bytes = answer.read(MAX_BYTES + 1)
-    except urllib.error.HTTPError as why:
-        raise UsageError(f"the server refused the receipt of turn {turn}: {_sentence(why)}") from None
-    except (OSError, ValueError) as why:  # urllib's own are OSErrors
-        raise UsageError(f"{server} cannot be reached: {getattr(why, 'reason', why)}") from None
-    return data
+        return download(url, key=key, limit=MAX_BYTES + 1, what=what)
+    except NotThere as why:
+        raise UsageError(f"the server refused {what}: {why}") from None
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The API key goes to the named server and nowhere else."""
-
-    def redirect_request(self, req: object, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str) -> None:
-        return None
-
-
-def _sentence(why: urllib.error.HTTPError) -> str:
-    """What AIBox's error says, or else the status."""
-    try:
-        body: dict[str, Any] = json.loads(why.read(64 * 1024))
-        fields = "; ".join(field["error"] for field in body.get("fields", []))
-        return f"{body['error']} {fields}".strip()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):  # another server's error page
-        return f"{why.code} {why.reason}"
+def _query(pin: Checkpoint | None) -> str:
+    """Asks for the proof that the receipt's head continues the pinned one, which may be of the log before."""
+    if pin is None:
+        return ""
+    return "?" + urlencode({"pin": pin.size, "pin_log": pin.origin.split("/")[-2:-1]}, doseq=True)
 
 
 def _pin(path: Path, pin: bytes | None, data: bytes) -> dict[str, object]:
     """Move the pin on to the head of a receipt that held against it; what the file pins then."""
     note: str = json.loads(data)["checkpoint"]
     head, before = notes.parse_checkpoint(note), None if pin is None else _head(pin)
-    if before is None or head.size > before.size:
+    is_newer = before is None or head.origin != before.origin or head.size > before.size
+    if is_newer:
         _replace(path, note.encode())
-    return {"file": str(path), "from": before and before.size, "size": max(head.size, before.size if before else 0)}
+    return {
+        "file": str(path),
+        "from": before and before.size,
+        "size": head.size if is_newer or not before else before.size,
+    }
 
 
 def _timestamp(options: argparse.Namespace, data: bytes) -> Step:
@@ -150,6 +141,56 @@ def _with(verdict: Verdict, step: Step) -> Verdict:
     """The verdict with one step more."""
     summary = verdict.summary if step.ok else f"Refused at {step.name}: {step.detail}."
     return Verdict(step.ok, (*verdict.steps, step), summary)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """Audit a whole log from its files."""
+    place, begun = options.tiles, time.monotonic()
+    is_told = not options.quiet and sys.stderr.isatty()
+    audit = None
+    try:
+        if not options.policy:
+            raise UsageError("a whole log is judged by the keys you trust: give them as --policy")
+        files = Server(place, key=os.environ.get(KEY, "")) if "://" in place else Folder(Path(place))
+        pin = _head(_read(options.pin)) if options.pin else None
+        audit = Audit(files, options.receipt, _read(options.policy), pin)
+        for checked in audit.run():
+            if is_told:
+                print(f"\r  {checked:,} of {audit.head.size:,} entries", end="", file=sys.stderr, flush=True)
+    except UsageError as why:
+        print(f"aibox: {why}", file=sys.stderr)
+        return 2
+    except FaultFound as fault:
+        return _fault(options, audit, fault)
+    finally:
+        if is_told:
+            print(file=sys.stderr)
+    found = {"ok": True, "log": audit.head.origin, "checked": audit.checked, "entries": dict(audit.kinds)}
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        kinds = ", ".join(f"{count:,} {name.split('.')[1]}" for name, count in sorted(audit.kinds.items()))
+        seconds = time.monotonic() - begun
+        print(
+            f"All {audit.checked:,} entries of {audit.head.origin} are what was signed ({kinds}; {seconds:.1f} s). "
+            "What its turns hold is not among these files.\n" + _coloured(GREEN, "Verified.")
+        )
+    return 0
+
+
+def _fault(options: argparse.Namespace, audit: Audit | None, fault: FaultFound) -> int:
+    """Say what is not as it was signed, and at which entry."""
+    index = audit.at if audit is not None else None
+    if options.json:
+        print(
+            json.dumps(
+                {"ok": False, "log": options.receipt, "first_bad": {"idx": index, "reason": str(fault)}}, indent=1
+            )
+        )
+    else:
+        where = "" if index is None else f"at entry {index}: "
+        print(f"{where}{fault}\n{_coloured(RED, 'NOT verified.')}")
+    return 1
 
 
 def _head(pin: bytes) -> Checkpoint:

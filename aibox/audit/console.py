@@ -157,6 +157,12 @@ LEFT_OVER = {
         "SELECT count(*) FROM core.turn t WHERE state = 'sealed' AND NOT EXISTS"
         " (SELECT 1 FROM audit.entry e WHERE e.tenant = t.tenant AND e.turn = t.turn)"
     ),
+    "turns have events after their seal that no addendum has": (
+        "SELECT count(*) FROM core.turn t WHERE state = 'sealed' AND"
+        " (SELECT max(seq) FROM core.event e WHERE e.tenant = t.tenant AND e.turn = t.turn) <>"
+        " (SELECT min(seq) FROM core.event e WHERE e.tenant = t.tenant AND e.turn = t.turn AND type = 'turn_sealed') +"
+        " (SELECT coalesce(sum(events), 0) FROM audit.addendum a WHERE a.tenant = t.tenant AND a.turn = t.turn)"
+    ),
     "contents have no key": (
         "SELECT count(*) FROM core.artifact a WHERE NOT EXISTS"
         " (SELECT 1 FROM core.data_key k WHERE k.tenant = a.tenant AND k.kid = a.kid)"
@@ -168,6 +174,11 @@ REOPEN = """
 WITH again AS (
     UPDATE core.turn t SET state = 'ended' FROM audit.entry e
     WHERE e.origin = $1 AND t.tenant = e.tenant AND t.turn = e.turn AND t.state = 'sealed' RETURNING 1
+), added AS (
+    UPDATE audit.addendum a SET origin = NULL, idx = NULL
+    WHERE a.origin = $1 OR EXISTS (
+        SELECT 1 FROM audit.entry e WHERE e.origin = $1 AND e.tenant = a.tenant AND e.turn = a.turn
+    )
 ), buried AS (
     UPDATE audit.tombstone SET origin = NULL, idx = NULL WHERE origin = $1
 )

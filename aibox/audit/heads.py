@@ -2,7 +2,8 @@
 
 Under `audit/<tenant>/<year>/<id>/`: `heads/<size>` is written once, `checkpoint` is the newest. A head in the copy that
 the database does not know, or contradicts, means that rows were cut off or an old backup was restored: then nothing
-more is signed for that log until a person has looked (audit.md, F7 and F8).
+more is signed for that log until a person has looked (audit.md, F7 and F8). In a bucket with Object Lock the heads can
+be locked, so that not even who owns the bucket can destroy one.
 """
 
 import contextlib
@@ -30,18 +31,32 @@ class HeadRefused(Exception):
 class HeadCopies:
     """The external copy of all heads, in the object store."""
 
-    def __init__(self, connections: Connections, objects: Objects) -> None:
+    def __init__(self, connections: Connections, objects: Objects, *, lock_days: int = 0) -> None:
+        """With `lock_days` each head's copy is locked for so long, where the object store can."""
         self._connections = connections
         self._objects = objects
+        self._lock_days = lock_days
         self._checked: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         """Logs that are not signed any more, with the reason; `aibox doctor` shows them."""
         self._refused_tenants: dict[str, str] = {}
+        self._told_unlocked = False
 
     def why_not(self, tenant: UUID) -> str | None:
         """Why the tenant's log is not signed any more, as a sentence; None when it is."""
         reason = self._refused_tenants.get(str(tenant))
         return reason and f"The log is not signed any more: {reason}."
+
+    async def locked_for(self) -> int:
+        """For how many days a head is locked that is copied now; 0 when locks are not wanted, or not to be had."""
+        if not self._lock_days:
+            return 0
+        if await self._objects.can_keep():
+            return self._lock_days
+        if not self._told_unlocked:
+            self._told_unlocked = True
+            log.warning("audit.heads_not_locked", reason="the object store has no Object Lock")
+        return 0
 
     async def look(self) -> None:
         """Compare every log with its copy; what does not agree is refused from then on."""
@@ -96,7 +111,7 @@ class HeadCopies:
     async def _write_once(self, head: Log, size: int, note: bytes) -> None:
         key = f"{_folder(head)}/heads/{size:016d}"
         try:
-            await self._objects.put(key, note, if_absent=True)
+            await self._objects.put(key, note, if_absent=True, keep_days=await self.locked_for())
         except ObjectChanged:
             if (await self._objects.get(key)).data != note:
                 reason = f"another head of this size, {size} entries, was signed before"

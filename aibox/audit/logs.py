@@ -60,7 +60,7 @@ async def last_open(connection: Connection, tenant: UUID, year: int) -> Log | No
 
 
 async def unanchored(connection: Connection) -> list[Log]:
-    """Logs with a head that is not yet in the external copy."""
+    """Logs with a head, or with files, that are not yet in the external copy."""
     return [Log(**row) for row in await connection.fetch(UNANCHORED)]
 
 
@@ -103,7 +103,7 @@ LAST_OPEN = f"""
 """
 CLOSE = "UPDATE audit.log SET closed = true WHERE origin = $1"
 FIND_AND_LOCK = f"{FIND} FOR UPDATE"
-UNANCHORED = f"{SELECT_LOGS} WHERE anchored < size"
+UNANCHORED = f"{SELECT_LOGS} WHERE anchored < size OR tiled < size"
 NODES = """
 SELECT n.level, n.idx, n.hash FROM unnest($2::int[], $3::bigint[]) AS wanted (level, idx)
 CROSS JOIN LATERAL (

@@ -1,13 +1,15 @@
 """Puts a sealed turn's proof together from the stored log: receipt.json, and the shorter forms of the same."""
 
+import json
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.audit import KeyRetired, cose, merkle, notes, receipts
+from aibox.audit.links import OPENED_AT
 from aibox.audit.nodes import stored_nodes
-from aibox.audit.receipts import Erasure, OlderHead, Opening
+from aibox.audit.receipts import Addendum, Erasure, OlderHead, Opening, Previous
 from aibox.audit.signing import HeadKeys
 from aibox.audit.turns import Row
 from aibox.core.errors import ValidationFailed
@@ -20,13 +22,24 @@ async def bundle(
     openings: Collection[Opening],
     *,
     pin: int | None,
+    pin_log: str | None = None,
     quorum: int,
     erasures: Sequence[Erasure] = (),
+    addenda: Sequence[Addendum] = (),
 ) -> bytes:
-    """receipt.json of the sealed turn `row`; its head continues that of `pin` entries. Raises `ValidationFailed`."""
+    """receipt.json of the sealed turn `row`; its head continues that of `pin` entries. Raises `ValidationFailed`.
+
+    A `pin_log` other than the turn's own is the log before, of which then the pinned head is.
+    """
     origin, index, key_index = row["origin"], row["idx"], row["key_idx"]
     where = {"origin": origin, "idx": index, "key": key_index}
-    head = await _covering_head(session, row, least=pin or 0, quorum=quorum)
+    previous = None
+    if pin_log not in (None, origin.split("/")[-2]):
+        pin, pin_last = None, pin
+        head = await _covering_head(session, row, quorum=quorum)
+        previous = await _previous(session, origin, head["size"], pin_log, pin_last)
+    else:
+        head = await _covering_head(session, row, least=pin or 0, quorum=quorum)
     cosignatures = (await session.execute(COSIGNATURES, {"origin": origin, "size": head["size"]})).all()
     signed = sorted([(vkey, line) for vkey, line in cosignatures])
     key_leaf = await session.scalar(KEY_LEAF, where)
@@ -47,6 +60,8 @@ async def bundle(
         witnesses=[vkey for vkey, _ in signed],
         older=await _older_head(session, origin, pin, head["size"]),
         erasures=erasures,
+        addenda=addenda,
+        previous=previous,
     )
 
 
@@ -94,10 +109,40 @@ async def _covering_head(session: AsyncSession, row: Row, *, least: int = 0, quo
         where["least"] = witnessed
     head = (await session.execute(COVERING_HEAD, where)).mappings().one_or_none()
     if head is None:
-        raise ValidationFailed(
-            fields=[{"field": "pin", "error": "The log never had so many entries: that head is not of this log."}]
-        )
+        raise _never_so_many()
     return head
+
+
+async def _previous(session: AsyncSession, origin: str, size: int, log_id: str | None, pin: int | None) -> Previous:
+    """The proof that the log goes on from the log `log_id`, which begins with the head of `pin` entries."""
+    opening = await session.scalar(ENTRY, {"origin": origin, "idx": OPENED_AT})
+    last = json.loads(opening or b"{}").get("last", "")
+    if last.split("/")[-2:-1] != [log_id]:
+        raise ValidationFailed(
+            fields=[{"field": "pin_log", "error": "It is neither the log of this turn nor the one before that."}]
+        )
+    head = (
+        (await session.execute(COVERING_HEAD, {"origin": last, "least": json.loads(opening)["size"]})).mappings().one()
+    )
+    if pin is not None and pin > head["size"]:
+        raise _never_so_many()
+    closed_at = head["size"] - 1
+    plan, closing_plan = merkle.inclusion_plan(OPENED_AT, size), merkle.inclusion_plan(closed_at, head["size"])
+    return Previous(
+        opening=opening,
+        inclusion=merkle.answer(plan, await stored_nodes(session, origin, plan)),
+        closing=await session.scalar(ENTRY, {"origin": last, "idx": closed_at}) or b"",
+        closing_inclusion=merkle.answer(closing_plan, await stored_nodes(session, last, closing_plan)),
+        checkpoint=head["note"],
+        vkeys=head["vkeys"],
+        older=await _older_head(session, last, pin, head["size"]),
+    )
+
+
+def _never_so_many() -> ValidationFailed:
+    return ValidationFailed(
+        fields=[{"field": "pin", "error": "The log never had so many entries: that head is not of this log."}]
+    )
 
 
 async def _older_head(session: AsyncSession, origin: str, pin: int | None, size: int) -> OlderHead | None:
@@ -119,6 +164,7 @@ SELECT size FROM audit.cosignature WHERE origin = :origin AND size >= :least
 GROUP BY size HAVING count(DISTINCT split_part(vkey, '+', 1)) >= :quorum ORDER BY size LIMIT 1
 """)
 COSIGNATURES = text("SELECT vkey, line FROM audit.cosignature WHERE origin = :origin AND size = :size")
+ENTRY = text("SELECT data FROM audit.entry WHERE origin = :origin AND idx = :idx")
 KEY_LEAF = text("SELECT data FROM audit.entry WHERE origin = :origin AND idx = :key")
 LEAVES_BETWEEN = text("""
 SELECT hash FROM audit.node

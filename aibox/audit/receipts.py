@@ -73,6 +73,32 @@ class ErasedArtifact(msgspec.Struct, frozen=True, kw_only=True):
     path: Sequence[bytes]
 
 
+class Addendum(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of events that came after a turn was sealed: the entry that commits to them, in the tree of a head."""
+
+    entry: bytes
+    inclusion: Sequence[bytes]
+    checkpoint: str
+    vkeys: Sequence[str]
+    events: Sequence[bytes]
+
+
+class Previous(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof that a log goes on from another.
+
+    `opening` is its entry 1, `inclusion` the path in the tree of the receipt's head; `closing` is the last entry of the
+    other, whose last head is `checkpoint`, and which begins with the head `older`, if that is named.
+    """
+
+    opening: bytes
+    inclusion: Sequence[bytes]
+    closing: bytes
+    closing_inclusion: Sequence[bytes]
+    checkpoint: str
+    vkeys: Sequence[str]
+    older: "OlderHead | None" = None
+
+
 class OlderHead(msgspec.Struct, frozen=True, kw_only=True):
     """A head seen before, and the path that leads from its tree to the receipt's."""
 
@@ -146,6 +172,34 @@ def erased_leaves(commitments: Collection[bytes]) -> list[bytes]:
     return [leaf_hash(commitment) for commitment in sorted(set(commitments))]
 
 
+def addendum(
+    envelope: bytes,
+    events: Sequence[bytes],
+    *,
+    first: int,
+    origin: str,
+    index: int,
+    prev: bytes,
+    tenant: UUID,
+    turn: UUID,
+) -> bytes:
+    """The entry that adds `events`, numbered from `first` on, to the turn that `envelope` sealed."""
+    return canonical(
+        {
+            "@": "aibox.addendum/1",
+            "entry": leaf_hash(envelope).hex(),
+            "events": len(events),
+            "first": first,
+            "idx": index,
+            "log": origin,
+            "prev": prev.hex(),
+            "root": merkle.root([leaf_hash(event) for event in events]).hex(),
+            "tenant": str(tenant),
+            "turn": str(turn),
+        }
+    )
+
+
 def closing_leaf(*, origin: str, index: int, prev: bytes, successor: str) -> bytes:
     """The last entry of a log: it goes on in the log `successor`."""
     return canonical({"@": "aibox.shard/1", "idx": index, "log": origin, "next": successor, "prev": prev.hex()})
@@ -215,11 +269,13 @@ def bundle(
     witnesses: Sequence[str] = (),
     older: OlderHead | None = None,
     erasures: Sequence[Erasure] = (),
+    addenda: Sequence[Addendum] = (),
+    previous: Previous | None = None,
 ) -> bytes:
     """receipt.json: `events` in order, those whose number is in `withheld` by their leaf hash only.
 
     `chain` holds the leaf hashes between key leaf and envelope, `witnesses` the verifier keys of the cosignatures in
-    `checkpoint`. What is absent (no witness, no older head, no erasure) has no field. ValueError for an opening of a
+    `checkpoint`. What is absent (no witness, no older head, no erasure, …) has no field. ValueError for an opening of a
     withheld event.
     """
     hidden = [opening.event for opening in openings if opening.event in withheld]
@@ -231,10 +287,7 @@ def bundle(
             "chain": [leaf.hex() for leaf in chain],
             "checkpoint": checkpoint,
             "envelope": envelope.decode(),
-            "events": [
-                {"leaf": leaf_hash(event).hex()} if number in withheld else {"event": event.decode()}
-                for number, event in enumerate(events)
-            ],
+            "events": _events(events, withheld),
             "inclusion": [step.hex() for step in inclusion],
             "key": {"inclusion": [step.hex() for step in key_inclusion], "leaf": key_leaf.decode()},
             "openings": [
@@ -252,8 +305,42 @@ def bundle(
             **({"witnesses": list(witnesses)} if witnesses else {}),
             **({"consistency": _consistency(older)} if older else {}),
             **({"erased": [_erased(erasure) for erasure in erasures]} if erasures else {}),
+            **({"addenda": [_added(late, withheld) for late in addenda]} if addenda else {}),
+            **({"previous": _previous(previous)} if previous else {}),
         }
     )
+
+
+def _events(events: Sequence[bytes], withheld: Collection[int], first: int = 0) -> list[dict[str, str]]:
+    return [
+        {"leaf": leaf_hash(event).hex()} if number in withheld else {"event": event.decode()}
+        for number, event in enumerate(events, first)
+    ]
+
+
+def _added(late: Addendum, withheld: Collection[int]) -> dict[str, object]:
+    first = msgspec.json.decode(late.entry)["first"]
+    return {
+        "checkpoint": late.checkpoint,
+        "events": _events(late.events, withheld, first),
+        "inclusion": [step.hex() for step in late.inclusion],
+        "leaf": late.entry.decode(),
+        "vkeys": list(late.vkeys),
+    }
+
+
+def _previous(previous: Previous) -> dict[str, object]:
+    return {
+        "checkpoint": previous.checkpoint,
+        "closing": {
+            "inclusion": [step.hex() for step in previous.closing_inclusion],
+            "leaf": previous.closing.decode(),
+        },
+        "inclusion": [step.hex() for step in previous.inclusion],
+        "leaf": previous.opening.decode(),
+        "vkeys": list(previous.vkeys),
+        **({"consistency": _consistency(previous.older)} if previous.older else {}),
+    }
 
 
 def _consistency(older: OlderHead) -> dict[str, object]:

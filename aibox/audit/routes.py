@@ -34,6 +34,9 @@ from aibox.core.turn import Turn
 SIGNED_IN = {"policy": "signed-in", "scope": "audit:read"}
 AUDITOR = {"policy": "admin.view_audit_log", "scope": "audit:read"}
 WRITER = {"policy": "signed-in", "scope": "admin"}
+EXPORTER = {**AUDITOR, "fresh": "people"}
+ERASER = {"policy": "signed-in", "scope": "erase", "fresh": "people"}
+"""There is no way back from it, so a key needs a scope for nothing else."""
 
 # What a model or a stranger wrote must never run in this origin, whatever type it claims.
 INERT = {
@@ -57,12 +60,13 @@ async def proof(
     receipts: NamedDependency[Receipts],
     opened: Annotated[Literal["all", "none"], QueryParameter(name="open")] = "none",
     pin: Annotated[int | None, QueryParameter(ge=1, le=MAX_INTEGER)] = None,
+    pin_log: Annotated[str | None, QueryParameter(max_length=100)] = None,
 ) -> Response[bytes]:
     """`receipt.json`, which verifies offline (docs/receipts.md); 409 `not_sealed` while the turn is open.
 
     With `open=all` it shows its owner's contents too; with `pin`, the size of a head seen before, it proves that its
-    own head continues that one. `Accept: text/plain` gives a C2SP tlog-proof instead, and
-    `application/scitt-receipt+cose` a COSE receipt (RFC 9942).
+    own head continues that one, which may be of the log of the year before, named by its id in `pin_log`. `Accept:
+    text/plain` gives a C2SP tlog-proof instead, and `application/scitt-receipt+cose` a COSE receipt (RFC 9942).
     """
     match request.accept.best_match([MediaType.JSON, MediaType.TEXT, cose.MEDIA_TYPE]):
         case MediaType.TEXT:
@@ -72,7 +76,7 @@ async def proof(
             data = await receipts.cose_receipt(turn, turn_id)
             kind, name = cose.MEDIA_TYPE, f"receipt-{turn_id}.cose"
         case _:
-            data = await receipts.proof(turn, turn_id, opened=opened == "all", pin=pin)
+            data = await receipts.proof(turn, turn_id, opened=opened == "all", pin=pin, pin_log=pin_log)
             kind, name = str(MediaType.JSON.value), f"receipt-{turn_id}.json"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private", "vary": "accept"}
     return Response(data, media_type=kind, headers=headers)
@@ -109,6 +113,14 @@ async def entries(
 ) -> Response[bytes]:
     """256 entries of a log, or those there are so far: a C2SP entry bundle."""
     return _tile(await receipts.tile(turn, log_id, f"tile/entries/{number.lstrip('/')}"))
+
+
+@get("/v1/audit/logs/{log_id:str}/tile/signatures/{number:path}", opt=AUDITOR)
+async def signatures(
+    turn: NamedDependency[Turn], log_id: FromPath[str], number: FromPath[str], receipts: NamedDependency[Receipts]
+) -> Response[bytes]:
+    """The signatures of a bundle of entries, in the same form; an entry that is no envelope has an empty one."""
+    return _tile(await receipts.tile(turn, log_id, f"tile/signatures/{number.lstrip('/')}"))
 
 
 def _tile(data: bytes) -> Response[bytes]:
@@ -168,11 +180,12 @@ async def artifact(
 async def report(
     turn: NamedDependency[Turn], trail: NamedDependency[AuditTrail], data: JSONBody[ExternalBody]
 ) -> Reported:
-    """Record an act of another program, as type `external.<action>`."""
-    return Reported(event_id=await trail.report(turn, data.act), turn_id=turn.id)
+    """Record an act of another program, as type `external.<action>`: in a turn of its own, or late in a sealed one."""
+    event_id = await trail.report(turn, data.act, about=data.turn_id)
+    return Reported(event_id=event_id, turn_id=data.turn_id or turn.id)
 
 
-@post("/v1/audit/erase", opt=WRITER, status_code=200)
+@post("/v1/audit/erase", opt=ERASER, status_code=200)
 async def erase(turn: NamedDependency[Turn], erasures: NamedDependency[Erasures], data: JSONBody[EraseBody]) -> Erased:
     """Erase what a person said, for good: the keys of it are destroyed, and a tombstone says so in the log."""
     return await erasures.erase(turn, user_id=data.user_id, conversation=data.conversation_id)
@@ -197,7 +210,7 @@ async def find(
     return FoundEvents(events=list(found), limit=limit, offset=offset)
 
 
-@get("/v1/admin/audit/export", opt=AUDITOR)
+@get("/v1/admin/audit/export", opt=EXPORTER)
 async def export(
     turn: NamedDependency[Turn],
     trail: NamedDependency[AuditTrail],
@@ -255,6 +268,7 @@ ROUTES: list[Any] = [
     checkpoint,
     tile,
     entries,
+    signatures,
     stamps,
     stamp,
     consistency,

@@ -12,13 +12,17 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}(\.[a-z0-9_]{1,40}){0,4}$")
 
 
 class ExternalBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/audit`: an act of another program. `detail` may be any JSON; the log keeps only a commitment to it."""
+    """`POST /v1/audit`: an act of another program. `detail` may be any JSON; the log keeps only a commitment to it.
+
+    `turn_id` is a sealed turn of the caller's own, to which the act is added; left out, the act is a turn of its own.
+    """
 
     action: Name
     resource_type: Annotated[str, Meta(max_length=100)] = ""
     resource_id: Annotated[str, Meta(max_length=200)] = ""
     detail: Any = None
     result: Annotated[str, Meta(max_length=100)] = ""
+    turn_id: UUID | None = None
 
     @property
     def act(self) -> ExternalAct:

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
 from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.audit import (
+    Added,
     AuditPolicy,
     Consistency,
     NotSealed,
@@ -23,6 +23,8 @@ from aibox.audit import (
     Receipt,
     Settings,
     Stamped,
+    State,
+    addenda,
     logs,
     merkle,
     proofs,
@@ -91,7 +93,7 @@ class Audit:
             raise BootRefused(
                 "boot_settings", "Set AIBOX_AUDIT_ORIGIN to a plain host name: it begins every log's name."
             )
-        self.copies = HeadCopies(connections, objects)
+        self.copies = HeadCopies(connections, objects, lock_days=settings.object_lock_days)
         self._tiles = TileCopies(connections, objects)
         self._head_keys = HeadKeys(ring)
         self.sealer = Sealer(connections, self._head_keys, self.copies, host=host, build=build, policy=policy)
@@ -120,18 +122,35 @@ class Audit:
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt:
         async with self._db.read(turn) as session:
-            return _summary(await visible(session, turn, turn_id))
+            row = await visible(session, turn, turn_id)
+            added = (await session.execute(ADDED, {"turn": turn_id})).mappings().all() if row["is_added_to"] else ()
+        return _summary(row, added)
 
-    async def proof(self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None) -> bytes:
+    async def proof(
+        self, turn: Turn, turn_id: UUID, *, opened: bool = False, pin: int | None = None, pin_log: str | None = None
+    ) -> bytes:
         async with self._db.read(turn) as session:
             row = await self._sealed(session, turn, turn_id)
             if opened and row["principal"] != turn.principal.pseudonym:
                 raise NotYours()
             events = await _events(session, row)
-        openings = await self._open(turn, turn_id, events) if opened else ()
+            late = await addenda.proofs(session, turn_id) if row["is_added_to"] else []
+        said = dict(enumerate(events))
+        for first, addendum in late:
+            said |= dict(enumerate(addendum.events, first))
+        openings = await self._open(turn, turn_id, said) if opened else ()
         async with self._db.read(turn) as session:
-            erased = await tombstones.erasures(session, events)
-            made = await proofs.bundle(session, row, events, openings, pin=pin, quorum=self._quorum, erasures=erased)
+            made = await proofs.bundle(
+                session,
+                row,
+                events,
+                openings,
+                pin=pin,
+                pin_log=pin_log,
+                quorum=self._quorum,
+                erasures=await tombstones.erasures(session, said),
+                addenda=[addendum for _, addendum in late],
+            )
         if len(made) > MAX_BYTES:
             raise TooLarge("With its contents opened this receipt is larger than the 64 MiB that a verifier reads.")
         return made
@@ -153,11 +172,11 @@ class Audit:
             raise AuditUnavailable(reason) if reason else NotSealed()
         return row
 
-    async def _open(self, turn: Turn, turn_id: UUID, events: Sequence[bytes]) -> list[Opening]:
-        """Every artifact of the turn that was not erased."""
+    async def _open(self, turn: Turn, turn_id: UUID, events: Mapping[int, bytes]) -> list[Opening]:
+        """Every artifact of these numbered events of the turn that was not erased."""
         stated = [
             (number, place, art)
-            for number, data in enumerate(events)
+            for number, data in events.items()
             for place, art in enumerate(json.loads(data)["arts"])
         ]
         found = await self._artifacts.open(turn, turn_id, {art["c"] for _, _, art in stated})
@@ -273,13 +292,16 @@ class Audit:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-def _state(row: Row) -> Literal["sealed", "anchored", "witnessed"]:
+def _state(row: Row | RowMapping) -> State:
+    """How far the entry is that `row` names, a turn's or an addendum's."""
+    if row["idx"] is None:
+        return "open"
     if row["idx"] < row["witnessed"]:
         return "witnessed"
     return "anchored" if row["idx"] < row["anchored"] else "sealed"
 
 
-def _summary(row: Row) -> Receipt:
+def _summary(row: Row, added: Sequence[RowMapping]) -> Receipt:
     if row["idx"] is None:
         return Receipt(turn_id=row["turn"], state="open", outcome=row["outcome"])
     entry = json.loads(row["data"])
@@ -292,6 +314,10 @@ def _summary(row: Row) -> Receipt:
         events=entry["events"],
         root=entry["root"],
         sealed_at=datetime.fromtimestamp(entry["sealed_us"] / 1_000_000, UTC).isoformat().replace("+00:00", "Z"),
+        addenda=tuple(
+            Added(first=one["first"], events=one["events"], state=_state(one), log=one["origin"], idx=one["idx"])
+            for one in added
+        ),
     )
 
 
@@ -301,6 +327,10 @@ async def _events(session: AsyncSession, row: Row) -> Sequence[bytes]:
 
 
 SIZE = text("SELECT origin, size FROM audit.log WHERE id = :id")
+ADDED = text("""
+SELECT a.first, a.events, a.origin, a.idx, l.anchored, l.witnessed
+FROM audit.addendum a LEFT JOIN audit.log l ON l.origin = a.origin WHERE a.turn = :turn ORDER BY a.first
+""")
 STAMPS = text("""
 SELECT s.size, s.at FROM audit.stamp s JOIN audit.log l USING (origin) WHERE l.id = :id ORDER BY s.size DESC LIMIT 1000
 """)

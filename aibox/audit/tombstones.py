@@ -1,7 +1,7 @@
 """Tombstones in the log and in receipts: that contents were erased, with the place of the entry that says so."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -46,11 +46,11 @@ async def place(connection: asyncpg.Connection, row: asyncpg.Record, *, origin: 
     await connection.execute(PLACE, row["tenant"], row["ordered"], row["part"], origin, index)
 
 
-async def erasures(session: AsyncSession, events: Sequence[bytes]) -> list[Erasure]:
-    """The proofs for a turn's artifacts that were erased, as far as their tombstones are in the log."""
+async def erasures(session: AsyncSession, events: Mapping[int, bytes]) -> list[Erasure]:
+    """The proofs for artifacts of these numbered events that were erased, as far as their tombstones are in the log."""
     stated = [
         (number, art, bytes.fromhex(stated["c"]))
-        for number, data in enumerate(events)
+        for number, data in events.items()
         for art, stated in enumerate(json.loads(data)["arts"])
     ]
     if not stated:

@@ -25,6 +25,7 @@ from aibox.audit import (
     ReplayedArtifact,
     ReplayedEvent,
     Verification,
+    addenda,
 )
 from aibox.audit.check import check, check_by_page
 from aibox.audit.formats import FORMATS
@@ -33,6 +34,7 @@ from aibox.audit.turns import KINDS, Artifacts, Row, visible
 from aibox.core.db import Database
 from aibox.core.errors import NotFound, ValidationFailed
 from aibox.core.eventlog import EventLog
+from aibox.core.events import Recorded
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
 
@@ -89,8 +91,11 @@ class Trail:
                     return Content(media_type=art["mt"], data=found[art["c"]][1])
         raise NotFound()
 
-    async def report(self, turn: Turn, act: ExternalAct) -> UUID:
-        recorded = await self._log.log(turn, act)
+    async def report(self, turn: Turn, act: ExternalAct, *, about: UUID | None = None) -> UUID:
+        if about is None:
+            recorded: Sequence[Recorded] = await self._log.log(turn, act)
+        else:
+            recorded = await addenda.add(self._db, self._log, turn, about, act)
         return UUID(recorded[-1].decode()["ev"])
 
     async def find(self, turn: Turn, wanted: Filter, *, limit: int, offset: int) -> Sequence[FoundEvent]:

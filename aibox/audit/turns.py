@@ -70,7 +70,8 @@ class Artifacts:
 
 TURN = text("""
 SELECT t.turn, t.principal, t.outcome, t.started_us, e.origin, e.idx, e.data, e.signature, e.key_idx, l.anchored,
-    l.witnessed
+    l.witnessed,
+    EXISTS (SELECT 1 FROM audit.addendum a WHERE a.tenant = t.tenant AND a.turn = t.turn) AS is_added_to
 FROM core.turn t
 LEFT JOIN audit.entry e ON e.tenant = t.tenant AND e.turn = t.turn
 LEFT JOIN audit.log l ON l.origin = e.origin

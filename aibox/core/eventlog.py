@@ -221,7 +221,7 @@ class EventLog:
             ledger.next = None
             listed: list[Event] = [*events] if first else [_started(turn), *events]
             rows = tuple(record(turn, event, seq=first + n) for n, event in enumerate(listed))
-            artifacts = await self._seal(turn, listed)
+            artifacts = await self.seal_artifacts(turn, listed)
             try:
                 yield Entry(turn, rows, artifacts, None, asyncio.get_running_loop().create_future())
             except TurnEnded:
@@ -256,7 +256,7 @@ class EventLog:
         if full > ROOM_FOR_NEW:
             raise AuditUnavailable("Too many events wait for the audit log. Try again shortly.")
 
-    async def _seal(self, turn: Turn, events: Sequence[Event]) -> tuple[tuple[str, str, bytes], ...]:
+    async def seal_artifacts(self, turn: Turn, events: Sequence[Event]) -> tuple[tuple[str, str, bytes], ...]:
         """The events' artifacts as rows: commitment, key id, sealed content."""
         rows = []
         for event in events:

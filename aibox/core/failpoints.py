@@ -22,6 +22,9 @@ log = structlog.get_logger("aibox.core.failpoints")
 
 Action = Literal["raise", "exit", "kill", "flip"]
 
+EXIT_CODE = 86
+"""What a process says whose action is `exit`."""
+
 STEPS = {
     "eventlog.insert": "events are about to be inserted",
     "eventlog.inserted": "events are on disk, and nobody has been told",
@@ -114,7 +117,7 @@ def _due(place: str) -> Charge | None:
 def _act(place: str, charge: Charge) -> None:
     match charge.action:
         case "exit":
-            os._exit(86)
+            os._exit(EXIT_CODE)
         case "kill":
             os.kill(
                 int(Path(charge.file).read_text().split("\n", 1)[0]) if charge.file else os.getpid(), signal.SIGKILL

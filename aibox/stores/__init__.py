@@ -8,7 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from aibox.core.errors import AIBoxError, Conflict
 from aibox.core.turn import Turn
@@ -135,7 +137,7 @@ class Vectors(Protocol):
         """The nearest by cosine similarity, best first, none below `threshold`."""
         ...
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The vectors of these points by id; what is not there is left out."""
         ...
 
@@ -214,11 +216,18 @@ class ObjectChanged(Conflict):
 class Objects(Protocol):
     """Whole files by key (`a/b/c`, relative, no dot segments). Raises `StateUnavailable` when it cannot answer."""
 
-    async def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    async def put(
+        self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, keep_days: int = 0
+    ) -> str:
         """On return the data survives a crash; the same key again replaces it whole. Returns the new etag.
 
-        With `if_match` or `if_absent` it raises `ObjectChanged` instead of overwriting another's write.
+        With `if_match` or `if_absent` it raises `ObjectChanged` instead of overwriting another's write. With
+        `keep_days`, which only a store takes that `can_keep`, nobody can destroy these bytes for so long.
         """
+        ...
+
+    async def can_keep(self) -> bool:
+        """Whether `put` takes `keep_days`: the store is an S3 bucket with Object Lock. It is asked once."""
         ...
 
     async def put_file(self, key: str, path: Path) -> None:

@@ -18,6 +18,7 @@ import asyncpg
 import psutil
 
 from aibox.core.connections import LOST
+from aibox.core.failpoints import EXIT_CODE
 from tests.crash import outside
 from tests.crash.outside import Told
 from tests.crash.world import REST_SECONDS, Plan, plan
@@ -82,7 +83,7 @@ class Servers:
             self.kills[end.name if end.place is None else f"{end.victim} {end.action} at {end.place} or random"] += 1
         else:
             self.kills[end.name] += 1
-            if process.returncode not in (-signal.SIGKILL, 86):
+            if process.returncode not in (-signal.SIGKILL, EXIT_CODE):
                 self.violations.append(f"the server ended by itself with {process.returncode} after {end.name}")
         process.wait()
         self.told.calls = len(self.stub.requests)

@@ -22,6 +22,7 @@ import psutil
 
 from aibox.core import connections, failpoints
 from aibox.core.connections import LOST, Urls
+from aibox.core.failpoints import EXIT_CODE, Action
 from aibox.stores.postgres import open_postgres
 from tests.crash import outside, worker
 from tests.crash.outside import Told
@@ -40,6 +41,9 @@ PLACES = [place for place in failpoints.STEPS if not place.startswith("erasure."
 
 TASKS = 48
 
+ACTIONS: tuple[Action, ...] = ("kill", "kill", "exit", "raise")
+"""What befalls a process at a place, the worst twice as often."""
+
 Victim = str
 """`process`, `postmaster` or `backend`."""
 
@@ -50,7 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     victim: Victim
     place: str | None
     """The failpoint, or None: at some moment."""
-    action: str = "kill"
+    action: Action = "kill"
     count: int = 1
     after: float = 0.0
     """Seconds until the random moment."""
@@ -66,7 +70,7 @@ def plan(number: int, dice: random.Random) -> Plan:
     if victim == "backend" or number % 4 == 3:
         return Plan(victim=victim, place=None, after=dice.uniform(0.05, 1.5))
     place = PLACES[(number - number // 4) % len(PLACES)]
-    action = dice.choice(("kill", "kill", "exit", "raise")) if victim == "process" else "kill"
+    action = dice.choice(ACTIONS) if victim == "process" else "kill"
     return Plan(victim=victim, place=place, action=action, count=dice.choice((1, 1, 1, 2, 5)))
 
 
@@ -123,7 +127,7 @@ class World:
             await asyncio.sleep(0.01)
         if not process.is_alive():
             process.join()
-            if process.exitcode not in (-signal.SIGKILL, 86):
+            if process.exitcode not in (-signal.SIGKILL, EXIT_CODE):
                 self.violations.append(f"life {self.lives} ended by itself with {process.exitcode} after {end.name}")
             self.kills[end.name] += 1
             return

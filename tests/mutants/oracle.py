@@ -21,7 +21,7 @@ from aibox.audit import verifier
 from tests.vectors import make
 
 SOURCE = Path(verifier.__file__).parent
-MODULES = ("form", "heads", "tree", "trust", "__init__", "__main__")
+MODULES = ("form", "heads", "tree", "entries", "trust", "__init__", "__main__")
 PACKAGE = "mutated_verifier"
 CPU_SECONDS = 3.0
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -25,6 +26,7 @@ from aibox.core.events import Artifact, canonical, leaf_hash
 FOLDER = Path(__file__).parent
 SIGNED = FOLDER / "ml-dsa.json"
 ORIGIN = "aibox.example/audit/l/k7dq2x5m/2026"
+LAST_YEAR = "aibox.example/audit/l/h3vw9c6e/2025"
 TENANT = "0190a3c0-0000-7000-8000-00000000a1b0"
 NOON = 1_780_000_000
 """Seconds since 1970 at which everything here happens."""
@@ -107,6 +109,11 @@ ANSWER = art("answer", "Two of them: Nordwind GmbH and 鈴木商店.")
 EMPTY = art("empty", "", "application/octet-stream")
 
 
+def late_art(seq: int) -> Artifact:
+    """What an event that came late holds."""
+    return art(f"late {seq}", f"Delivered at gate {seq}.")
+
+
 def small(turn: str = uuid7("turn"), outcome: str = "sealed") -> list[Fields]:
     """The shortest turn: three events."""
     started = {"kind": "user", "principal": "p-4f1c"}
@@ -172,6 +179,96 @@ class Stone:
 
 
 @dataclass
+class Late:
+    """Events that came after the case's turn was sealed, and every place where their addendum can be bent."""
+
+    count: int = 1
+    skipped: int = 0
+    """Numbers that an addendum before it took, which the receipt leaves out; negative to take some again."""
+    log: str = ""
+    """The origin of the log it is in, when it is not the receipt's."""
+    event: Edit = nothing
+    lay: Callable[[bytes], bytes] = lambda text: text
+    entry: Edit = nothing
+    item: Edit = nothing
+    checkpoint: Callable[[str], str] = lambda note: note
+    at: int = NOON + 3
+
+    def events(self, turn: str, free: int) -> list[Fields]:
+        """Each with an artifact of its own."""
+        made = []
+        for seq in range(free + self.skipped, free + self.skipped + self.count):
+            one = event(turn, seq, "external.delivery.confirmed", {"result": "ok"}, [late_art(seq)])
+            self.event(one)
+            made.append(one)
+        return made
+
+
+@dataclass
+class Before:
+    """The log of the year before, and every place where the proof that this log goes on from it can be bent."""
+
+    entries: int = 6
+    older: int | None = None
+    behind: int = 0
+    """Entries between the key leaf and the opening leaf, where none belongs."""
+    opening: Edit = nothing
+    closing: Edit = nothing
+    item: Edit = nothing
+    checkpoint: Callable[[str], str] = lambda note: note
+    at: int = NOON - 3600
+    by: Callable[[str], Signer] = signer
+
+    def build(self, successor: str) -> "Closed":
+        """The closed log."""
+        log = Log(LAST_YEAR)
+        log.others(self.entries - 1)
+        index = len(log.entries)
+        fields = json.loads(receipts.closing_leaf(origin=log.origin, index=index, prev=log.link, successor=successor))
+        self.closing(fields)
+        log.append(encode(fields))
+        return Closed(self, log)
+
+
+@dataclass
+class Closed:
+    """The log of the year before as it was closed."""
+
+    before: Before
+    log: Log
+
+    def opening(self, successor: Log) -> bytes:
+        """The entry by which the next log goes on from it."""
+        fields = json.loads(
+            receipts.opening_leaf(
+                origin=successor.origin,
+                index=len(successor.entries),
+                prev=successor.link,
+                last=self.log.origin,
+                size=len(self.log.entries),
+                root=self.log.tree.root(),
+            )
+        )
+        self.before.opening(fields)
+        return encode(fields)
+
+    def proof(self, opening: bytes, inclusion: list[bytes]) -> receipts.Previous:
+        tree, size, by = self.log.tree, len(self.log.entries), self.before.by(self.log.origin)
+        older = self.before.older
+        return receipts.Previous(
+            opening=opening,
+            inclusion=inclusion,
+            closing=self.log.entries[-1],
+            closing_inclusion=tree.inclusion(size - 1),
+            checkpoint=self.before.checkpoint(by.sign(size, tree.root(), at_seconds=self.before.at)),
+            vkeys=[str(key) for key in by.keys],
+            older=None
+            if older is None
+            else receipts.OlderHead(size=older, root=tree.root(older), path=tree.consistency(older)),
+        )
+
+
+@dataclass
 class Case:
     """A receipt, and every place where it can be bent before the next thing is hashed or signed over it."""
 
@@ -193,6 +290,8 @@ class Case:
     cosigned_at: int = NOON + 5
     older: int | None = None
     stones: Sequence[Stone] = ()
+    late: Sequence[Late] = ()
+    before: Before | None = None
     outcome: receipts.Outcome = "sealed"
     origin: str = ORIGIN
     span: int = receipts.SPAN
@@ -213,12 +312,19 @@ class Case:
         self.key(fields)
         key_leaf = self.key_text(canonical(fields))
         log.append(key_leaf)
+        closed = self.before and self.before.build(self.origin)
+        opening, opened_at = b"", 0
+        if closed:
+            log.others(closed.before.behind)
+            opening, opened_at = closed.opening(log), len(log.entries)
+            log.append(opening)
         log.others(self.between)
         texts = [self.lay(place, encode(one)) for place, one in enumerate(self.events)]
         place = len(log.entries)
         envelope = self._envelope(log, texts, receipts.key_id(public))
         signature = self.sign(private, envelope)
         log.append(envelope)
+        added = self._add(log, envelope)
         raised = [self._raise(stone, Log(stone.log) if stone.log else log) for stone in self.stones]
         log.others(self.after)
         size = len(log.entries)
@@ -238,8 +344,14 @@ class Case:
             witnesses=witnesses,
             older=self._older(log.tree),
             erasures=[erasure() for erasure in raised],
+            addenda=[addendum() for addendum in added],
+            previous=closed.proof(opening, log.tree.inclusion(opened_at)) if closed else None,
         )
         bundle = json.loads(data)
+        for late, item in zip(self.late, bundle.get("addenda", []), strict=True):
+            late.item(item)
+        if self.before:
+            self.before.item(bundle["previous"])
         for stone, item in zip(self.stones, bundle.get("erased", []), strict=True):
             stone.item(item)
         self.bundle(bundle)
@@ -262,12 +374,62 @@ class Case:
             return None
         return receipts.OlderHead(size=self.older, root=tree.root(self.older), path=tree.consistency(self.older))
 
+    def all_events(self) -> dict[int, Fields]:
+        """The turn's events and the late ones by their number."""
+        found = dict(enumerate(self.events))
+        free = len(self.events)
+        for late in self.late:
+            own = late.events(self.events[0]["turn"], free)
+            free += late.skipped + late.count
+            found |= dict(enumerate(own, free - late.count))
+        return found
+
+    def _add(self, own: Log, envelope: bytes) -> list[Callable[[], receipts.Addendum]]:
+        """Append the addenda; their proofs can be made when their logs have all their entries."""
+        added: list[Callable[[], receipts.Addendum]] = []
+        free = len(self.events)
+        for late in self.late:
+            log = Log(late.log) if late.log else own
+            if late.log:
+                log.others(4)
+            events = [late.lay(encode(one)) for one in late.events(self.events[0]["turn"], free)]
+            index, first = len(log.entries), free + late.skipped
+            fields = json.loads(
+                receipts.addendum(
+                    envelope,
+                    events,
+                    first=first,
+                    origin=log.origin,
+                    index=index,
+                    prev=log.link,
+                    tenant=cast(Any, TENANT),
+                    turn=self.events[0]["turn"],
+                )
+            )
+            late.entry(fields)
+            entry = encode(fields)
+            log.append(entry)
+            free = first + late.count
+            added.append(partial(self._addendum, late, log, index, entry, events))
+        return added
+
+    def _addendum(self, late: Late, log: Log, index: int, entry: bytes, events: list[bytes]) -> receipts.Addendum:
+        by = signer(log.origin) if late.log else self.signer
+        return receipts.Addendum(
+            entry=entry,
+            inclusion=log.tree.inclusion(index),
+            checkpoint=late.checkpoint(by.sign(len(log.entries), log.tree.root(), at_seconds=late.at)),
+            vkeys=[str(key) for key in by.keys],
+            events=events,
+        )
+
     def _raise(self, stone: Stone, log: Log) -> Callable[[], receipts.Erasure]:
         """Append the tombstone; its proof can be made when the log has all its entries."""
         if stone.log:
             log.others(4)
         index = len(log.entries)
-        erased = [bytes.fromhex(self.events[event]["arts"][number]["c"]) for event, number in stone.arts]
+        events = self.all_events()
+        erased = [bytes.fromhex(events[event]["arts"][number]["c"]) for event, number in stone.arts]
         commitments = sorted([*erased, *(seed(f"erased {number}") for number in range(stone.others))])
         fields = json.loads(
             receipts.tombstone(
@@ -546,6 +708,17 @@ def at_own_size(bundle: Fields) -> None:
     continued(head.size, head.root, [])(bundle)
 
 
+def ended_at_own_size(item: Fields) -> None:
+    """Name the last head of the log before as its older one."""
+    head = notes.parse_checkpoint(item["checkpoint"])
+    item["consistency"] = {"from": head.size, "path": [], "root": head.root.hex()}
+
+
+def late_withheld(bundle: Fields) -> None:
+    (item,) = bundle["addenda"]
+    item["events"] = [{"leaf": leaf_hash(one["event"].encode()).hex()} for one in item["events"]]
+
+
 def swapped_paths(item: Fields) -> None:
     first, second = item["arts"]
     first["path"], second["path"] = second["path"], first["path"]
@@ -564,6 +737,18 @@ def witnesses(*named: Cosigner) -> list[str]:
 def pin(size: int, *, name: str = "log", origin: str = ORIGIN, root: bytes | None = None) -> bytes:
     """A head of the log that a default case makes, as someone kept it."""
     return signer(origin, name).sign(size, root or of_case(size), at_seconds=NOON - 1).encode()
+
+
+def last_pin(size: int, *, root: bytes | None = None) -> bytes:
+    """A head of the log of the year before."""
+    return pin(size, origin=LAST_YEAR, root=root or Before().build(ORIGIN).log.tree.root(size))
+
+
+def everything_of(size: int) -> bytes:
+    """The root of the older head that `next-year-everything` names, which has this size."""
+    old = json.loads(VALID["next-year-everything"][1].build())["consistency"]
+    assert old["from"] == size
+    return bytes.fromhex(old["root"])
 
 
 def of_case(size: int) -> bytes:
@@ -643,6 +828,28 @@ VALID: dict[str, tuple[str, Case]] = {
     "first-event-opened": (
         "the artifacts of turn_started are opened and erased",
         Case(events=asked_at_once(), openings=[opening(0, 0, PROMPT)], stones=[Stone(arts=[(0, 1)])]),
+    ),
+    "added": ("an event that came after the seal, in an addendum", Case(late=[Late()], after=2)),
+    "added-at-the-end": ("two events in the last entry under the head", Case(late=[Late(count=2)], after=0)),
+    "added-twice": ("three events in two addenda", Case(events=chat(), late=[Late(count=2), Late()], after=4)),
+    "added-next-year": ("an addendum in the next year's log", Case(late=[Late(count=3, log=NEXT_YEAR)])),
+    "added-left-out": ("the holder left out an addendum of two events", Case(late=[Late(skipped=2), Late()])),
+    "added-withheld": ("one of three late events is withheld", Case(late=[Late(count=3)], withheld=[1, 4])),
+    "added-opened": (
+        "what late events hold is opened and erased",
+        Case(
+            late=[Late(), Late(count=2)],
+            openings=[opening(1, 0, PROMPT), opening(3, 0, late_art(3)), opening(5, 0, late_art(5))],
+            stones=[Stone(arts=[(1, 1), (4, 0)])],
+        ),
+    ),
+    "next-year": ("a log that goes on from the closed log of the year before", Case(before=Before())),
+    "next-year-first-turn": ("the first turn of the new log", Case(before=Before(), between=0, after=0)),
+    "next-year-from-3": ("a head of 3 entries of the log before is named", Case(before=Before(older=3))),
+    "next-year-after-1": ("the log before has its closing entry alone", Case(before=Before(entries=1))),
+    "next-year-everything": (
+        "a log before, witnesses, an older head, a late event and an erasure",
+        Case(before=Before(older=4), witnesses=[WITNESS], older=3, late=[Late()], stones=[Stone()]),
     ),
     "erased-by-retention": ("erased because its time was over", Case(stones=[Stone(entry=put(reason="retention"))])),
     "witnessed-by-one-key": (
@@ -1181,6 +1388,171 @@ INVALID: dict[str, tuple[str, str, Case]] = {
         "another media type",
         Case(openings=[opening(1, 0, PROMPT, media_type="text/html")]),
     ),
+    "opening-of-late-other-data": (
+        "openings",
+        "other data than a late event committed to",
+        Case(late=[Late()], openings=[opening(3, 0, late_art(4))]),
+    ),
+    "opening-of-late-withheld": (
+        "openings",
+        "an artifact of a late event that is not shown",
+        Case(late=[Late()], openings=[opening(3, 0, late_art(3))], bundle=late_withheld),
+    ),
+    "addenda-empty": ("form", "addenda, but none", Case(bundle=put(addenda=[]))),
+    "addendum-of-none": ("form", "an addendum of no events", Case(late=[Late(entry=put(events=0))])),
+    "addendum-from-0": ("form", "an addendum that begins the turn", Case(late=[Late(entry=put(first=0))])),
+    "addendum-spaced": (
+        "form",
+        "spaces in the addendum",
+        Case(late=[Late(item=lambda i: i.update(leaf=i["leaf"].replace(",", ", ", 1)))]),
+    ),
+    "addendum-unknown-field": ("form", "a field nobody knows", Case(late=[Late(entry=put(reason="late"))])),
+    "addendum-event-float": (
+        "form",
+        "a float in a late event",
+        Case(late=[Late(lay=swap(b'"result":"ok"', b'"result":0.5'))]),
+    ),
+    "addendum-other-envelope": ("addenda", "another envelope", Case(late=[Late(entry=put(entry="00" * 32))])),
+    "addendum-other-tenant": ("addenda", "another tenant", Case(late=[Late(entry=put(tenant=uuid7("tenant")))])),
+    "addendum-other-turn": ("addenda", "another turn", Case(late=[Late(entry=put(turn=uuid7("other")))])),
+    "addendum-over-the-turn": (
+        "addenda",
+        "a late event with the number of the turn's last one",
+        Case(late=[Late(skipped=-1)]),
+    ),
+    "addenda-overlap": ("addenda", "two late events with one number", Case(late=[Late(count=2), Late(skipped=-1)])),
+    "addenda-swapped": (
+        "addenda",
+        "the later addendum first",
+        Case(late=[Late(), Late()], bundle=lambda b: b["addenda"].reverse()),
+    ),
+    "addendum-event-missing": (
+        "addenda",
+        "the last late event is not there",
+        Case(late=[Late(count=2, item=lambda i: i["events"].pop())]),
+    ),
+    "addendum-event-added": (
+        "addenda",
+        "one late event more than the entry states",
+        Case(late=[Late(item=lambda i: i["events"].append({"leaf": "00" * 32}))]),
+    ),
+    "addendum-event-number": ("addenda", "another number than its place", Case(late=[Late(event=put(seq=4))])),
+    "addendum-event-other-turn": (
+        "addenda",
+        "a late event of another turn",
+        Case(late=[Late(event=put(turn=uuid7("other")))]),
+    ),
+    "addendum-event-other-tenant": (
+        "addenda",
+        "a late event of another tenant",
+        Case(late=[Late(event=put(tenant=uuid7("tenant")))]),
+    ),
+    "addendum-event-replaced": (
+        "addenda",
+        "a late event that the entry does not commit to",
+        Case(late=[Late(item=lambda i: i.update(events=[{"leaf": "00" * 32}]))]),
+    ),
+    "addendum-starts-again": ("addenda", "a second beginning", Case(late=[Late(event=put(type="turn_started"))])),
+    "addendum-ends-in-its-middle": (
+        "addenda",
+        "a second end, and another event after it",
+        Case(late=[Late(count=2, event=lambda e: e.update(type="turn_sealed" if e["seq"] == 3 else e["type"]))]),
+    ),
+    "addendum-ends-again": ("addenda", "a second end", Case(late=[Late(event=put(type="turn_sealed"))])),
+    "addendum-other-root": ("addenda", "another root", Case(late=[Late(entry=put(root="00" * 32))])),
+    "addendum-other-log": ("addenda", "an entry of another log", Case(late=[Late(entry=put(log=NEXT_YEAR))])),
+    "addendum-forged-head": (
+        "addenda",
+        "the head over the addendum is by other keys",
+        Case(late=[Late(item=lambda i: i.update(vkeys=[str(key) for key in OTHER.keys]))]),
+    ),
+    "addendum-cosigned": (
+        "addenda",
+        "a cosignature that no key is named for",
+        Case(witnesses=[WITNESS], late=[Late(checkpoint=with_a_cosignature)]),
+    ),
+    "addendum-no-time": ("addenda", "the head over the addendum says no time", Case(late=[Late(at=0)])),
+    "addendum-not-in-tree": (
+        "addenda",
+        "a path to another root",
+        Case(late=[Late(item=lambda i: i["inclusion"].reverse())], after=4),
+    ),
+    "addendum-elsewhere": ("addenda", "not at the place that it states", Case(late=[Late(entry=put(idx=2))])),
+    "addendum-beyond-head": ("addenda", "after the head", Case(late=[Late(entry=put(idx=99))], after=0)),
+    "previous-opened-later": (
+        "checkpoint",
+        "the opening leaf is entry 2",
+        Case(before=Before(behind=1)),
+    ),
+    "previous-of-other-log": (
+        "checkpoint",
+        "the opening leaf is of another log",
+        Case(before=Before(opening=put(log=ELSEWHERE))),
+    ),
+    "previous-not-in-tree": (
+        "checkpoint",
+        "the opening leaf is not in the tree",
+        Case(before=Before(item=lambda i: i["inclusion"].reverse())),
+    ),
+    "previous-other-origin": (
+        "checkpoint",
+        "the opening leaf names another log than the head is of",
+        Case(before=Before(opening=put(last=ELSEWHERE))),
+    ),
+    "previous-forged-head": (
+        "checkpoint",
+        "the last head of the log before is by other keys",
+        Case(before=Before(item=lambda i: i.update(vkeys=[str(key) for key in signer(LAST_YEAR, "other log").keys]))),
+    ),
+    "previous-no-time": ("checkpoint", "the last head of the log before says no time", Case(before=Before(at=0))),
+    "previous-cosigned": (
+        "checkpoint",
+        "a cosignature that no key is named for",
+        Case(before=Before(checkpoint=with_a_cosignature)),
+    ),
+    "previous-other-size": ("checkpoint", "another size", Case(before=Before(opening=put(size=5)))),
+    "previous-other-root": ("checkpoint", "another root", Case(before=Before(opening=put(root="00" * 32)))),
+    "previous-goes-elsewhere": (
+        "checkpoint",
+        "the log before names another that follows it",
+        Case(before=Before(closing=put(next=NEXT_YEAR))),
+    ),
+    "previous-closed-elsewhere": (
+        "checkpoint",
+        "the closing leaf is of another log",
+        Case(before=Before(closing=put(log=ELSEWHERE))),
+    ),
+    "previous-not-closed": (
+        "checkpoint",
+        "the closing leaf is not the last entry",
+        Case(before=Before(closing=put(idx=4))),
+    ),
+    "previous-closing-not-in-tree": (
+        "checkpoint",
+        "the closing leaf is not in the tree of the log before",
+        Case(before=Before(item=lambda i: i["closing"]["inclusion"].reverse())),
+    ),
+    "previous-never-closed": (
+        "form",
+        "an opening leaf in the place of the closing one",
+        Case(before=Before(item=lambda i: i["closing"].update(leaf=i["leaf"]))),
+    ),
+    "previous-never-opened": (
+        "form",
+        "a closing leaf in the place of the opening one",
+        Case(before=Before(item=lambda i: i.update(leaf=i["closing"]["leaf"]))),
+    ),
+    "previous-unknown-field": ("form", "a field nobody knows", Case(before=Before(item=put(year=2025)))),
+    "previous-older-other-root": (
+        "checkpoint",
+        "another root of the older head of the log before",
+        Case(before=Before(older=3, item=lambda i: i["consistency"].update(root="00" * 32))),
+    ),
+    "previous-older-same": (
+        "checkpoint",
+        "the last head of the log before named as its older one",
+        Case(before=Before(item=ended_at_own_size)),
+    ),
     "opening-no-such-artifact": (
         "openings",
         "an artifact the event does not have",
@@ -1288,6 +1660,74 @@ TRUST: dict[str, Trust] = {
         refused=["trust"],
         receipt="valid/erased-next-year",
         policy=policy(OWN, (NEXT_YEAR, "other log")),
+    ),
+    "policy-added": Trust(
+        "both logs are pinned, the turn's and the addendum's",
+        receipt="valid/added-next-year",
+        policy=policy(OWN, (NEXT_YEAR, "log")),
+    ),
+    "policy-added-this-year": Trust(
+        "the addendum's log is not in the policy",
+        refused=["trust"],
+        receipt="valid/added-next-year",
+        policy=policy(OWN),
+    ),
+    "policy-added-other-keys": Trust(
+        "other keys are pinned for the addendum's log",
+        refused=["trust"],
+        receipt="valid/added-next-year",
+        policy=policy(OWN, (NEXT_YEAR, "other log")),
+    ),
+    "policy-both-years": Trust(
+        "both logs are pinned, the turn's and the one before",
+        receipt="valid/next-year",
+        policy=policy(OWN, (LAST_YEAR, "log")),
+    ),
+    "policy-new-year": Trust(
+        "the log before is not in the policy", refused=["trust"], receipt="valid/next-year", policy=policy(OWN)
+    ),
+    "policy-last-year-other-keys": Trust(
+        "other keys are pinned for the log before",
+        refused=["trust"],
+        receipt="valid/next-year",
+        policy=policy(OWN, (LAST_YEAR, "other log")),
+    ),
+    "pin-last-year": Trust(
+        "the pinned head is the last one of the log before", receipt="valid/next-year-from-3", pin=last_pin(6)
+    ),
+    "pin-last-year-older": Trust(
+        "the pinned head of the log before is the one that is continued",
+        receipt="valid/next-year-from-3",
+        pin=last_pin(3),
+    ),
+    "pin-last-year-rewritten": Trust(
+        "the log before had another last head",
+        refused=["trust"],
+        receipt="valid/next-year-from-3",
+        pin=last_pin(6, root=seed("rewritten")),
+    ),
+    "pin-last-year-older-rewritten": Trust(
+        "the log before had another head of this size",
+        refused=["trust"],
+        receipt="valid/next-year-from-3",
+        pin=last_pin(3, root=seed("rewritten")),
+    ),
+    "pin-last-year-unrelated": Trust(
+        "the receipt says nothing of the pinned size",
+        refused=["trust"],
+        receipt="valid/next-year-from-3",
+        pin=last_pin(4),
+    ),
+    "pin-last-year-unnamed": Trust(
+        "the receipt names no head of the log before", refused=["trust"], receipt="valid/next-year", pin=last_pin(3)
+    ),
+    "pin-this-year": Trust(
+        "a pinned head of the log itself, where the log before is named too",
+        receipt="valid/next-year-everything",
+        pin=pin(3, root=everything_of(3)),
+    ),
+    "pin-before-last-year": Trust(
+        "the pinned head is of neither log", refused=["trust"], receipt="valid/next-year", pin=pin(6, origin=ELSEWHERE)
     ),
     "pin": Trust("the pinned head is the receipt's", receipt="valid/continued", pin=pin(10)),
     "pin-older": Trust("the pinned head is the one that is continued", receipt="valid/continued", pin=pin(3)),

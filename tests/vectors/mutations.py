@@ -10,12 +10,28 @@ from aibox.core.events import leaf_hash
 from tests.vectors import make
 
 VALID = sorted((make.FOLDER / "valid").glob("*.json"))
-GENUINE_OPENINGS = {make.encode(one) for path in VALID for one in json.loads(path.read_bytes())["openings"]}
+
+
+def hashed(events: list[Any]) -> list[str]:
+    """Events without their texts, which their holder may withhold."""
+    return [item.get("leaf") or leaf_hash(item["event"].encode()).hex() for item in events]
+
+
+def optional_parts(bundle: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """What a receipt may leave out, by its field: each part as it is without what may be left out of it."""
+    yield "openings", bundle.get("openings", [])
+    yield "erased", bundle.get("erased", [])
+    yield "addenda", [{**item, "events": hashed(item["events"])} for item in bundle.get("addenda", [])]
+    previous = [bundle["previous"]] if "previous" in bundle else []
+    yield "previous", [{name: part for name, part in one.items() if name != "consistency"} for one in previous]
+    yield "consistency", [holder["consistency"] for holder in (bundle, *previous) if "consistency" in holder]
+
+
 GENUINE_PARTS = {
-    make.encode(part)
+    make.encode({name: part})
     for path in VALID
-    for bundle in [json.loads(path.read_bytes())]
-    for part in [*bundle.get("erased", []), bundle.get("consistency")]
+    for name, parts in optional_parts(json.loads(path.read_bytes()))
+    for part in parts
 }
 
 
@@ -37,13 +53,15 @@ def substance(data: bytes) -> bytes:
     """A receipt less what its holder is free to withhold: its events' texts; openings and proofs that are genuine."""
     try:
         bundle = json.loads(data)
-        bundle["events"] = [item.get("leaf") or leaf_hash(item["event"].encode()).hex() for item in bundle["events"]]
-        bundle["openings"] = [opening for opening in bundle["openings"] if make.encode(opening) not in GENUINE_OPENINGS]
-        if "consistency" in bundle and make.encode(bundle["consistency"]) in GENUINE_PARTS:
-            del bundle["consistency"]
-        erased = [item for item in bundle.pop("erased", []) if make.encode(item) not in GENUINE_PARTS]
-        bundle |= {"erased": erased} if erased else {}
-        return make.encode(bundle) if make.encode(json.loads(data)) == data else data
+        left = {
+            name: [p for p in parts if make.encode({name: p}) not in GENUINE_PARTS]
+            for name, parts in optional_parts(bundle)
+        }
+        # A field that may not be empty says something else when it is.
+        empty = [name for name in ("erased", "addenda") if bundle.get(name) == []]
+        needed = {name: part for name, part in bundle.items() if name not in left}
+        rest = {**needed, "events": hashed(bundle["events"]), "left": left, "empty": empty}
+        return make.encode(rest) if make.encode(json.loads(data)) == data else data
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return data
 
@@ -86,10 +104,13 @@ def change_structure(chance: random.Random, source: bytes, other: bytes) -> byte
 
 
 def change_a_document(chance: random.Random, source: bytes, other: bytes) -> bytes:
-    """A canonical file whose envelope, key leaf or an event says something else."""
+    """A canonical file whose envelope, another entry or an event says something else."""
     bundle = json.loads(source)
-    shown = [item for item in bundle["events"] if "event" in item]
-    holder, name = chance.choice([(bundle, "envelope"), (bundle["key"], "leaf"), *[(item, "event") for item in shown]])
+    added, previous = bundle.get("addenda", []), [bundle["previous"]] if "previous" in bundle else []
+    entries = [bundle["key"], *bundle.get("erased", []), *added, *previous, *(one["closing"] for one in previous)]
+    events = [item for holder in (bundle, *added) for item in holder["events"] if "event" in item]
+    documents = [(bundle, "envelope"), *((item, "leaf") for item in entries), *((item, "event") for item in events)]
+    holder, name = chance.choice(documents)
     document = json.loads(holder[name])
     field = chance.choice(sorted(document))
     document[field] = bend(chance, document[field], None)

@@ -9,10 +9,15 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from aibox.audit.notes import Cosigner, Signer
 from aibox.core.events import Artifact
 from tests.vectors import make
-from tests.vectors.make import Case, Fields, Stone
+from tests.vectors.make import Before, Case, Fields, Late, Stone
+
 
 # Not the signers of the frozen receipts, which remember what they signed.
-SIGNER = Signer.derive(make.ORIGIN, make.seed("varied ed25519"), make.seed("varied ml-dsa-44"))
+def signer(origin: str) -> Signer:
+    return Signer.derive(origin, make.seed("varied ed25519"), make.seed("varied ml-dsa-44"))
+
+
+SIGNER = signer(make.ORIGIN)
 WITNESSES = [
     Cosigner(
         f"witness.example/{name}",
@@ -41,7 +46,12 @@ def case(chance: random.Random) -> Case:
     erased = [one for one in shown if chance.random() < 0.2]
     before_key, between, after = (chance.choice([0, 0, 1, 2, 3, 7, 30, chance.randrange(200)]) for _ in range(3))
     stones = [Stone(arts=erased, others=chance.choice([0, 1, 2, 9, 40]))] if erased else []
-    size = before_key + 1 + between + 1 + len(stones) + after
+    late = [
+        Late(count=chance.choice([1, 1, 2, 7]), skipped=chance.choice([0, 0, 3]))
+        for _ in range(chance.choice([0, 0, 0, 1, 3]))
+    ]
+    before = previous(chance) if before_key == 0 and chance.random() < 0.3 else None
+    size = before_key + 1 + bool(before) + between + 1 + len(stones) + len(late) + after
     outcome = chance.choice(OUTCOMES)
     return Case(
         events=events,
@@ -49,6 +59,8 @@ def case(chance: random.Random) -> Case:
         witnesses=chance.sample(WITNESSES, chance.choice([0, 0, 1, 2, 3])),
         older=chance.choice([None, chance.randrange(1, size)]),
         stones=stones,
+        late=late,
+        before=before,
         withheld=withheld,
         openings=[
             make.opening(place, number, content(place, number)) for place, number in shown if chance.random() < 0.5
@@ -60,6 +72,13 @@ def case(chance: random.Random) -> Case:
         at=chance.randrange(1, 4_000_000_000),
         cosigned_at=chance.randrange(1, 4_000_000_000),
     )
+
+
+def previous(chance: random.Random) -> Before:
+    """The log of the year before, of any size."""
+    entries = chance.choice([1, 2, 3, 8, 30, chance.randrange(1, 200)])
+    older = chance.randrange(1, entries) if entries > 1 and chance.random() < 0.5 else None
+    return Before(entries=entries, older=older, at=chance.randrange(1, 4_000_000_000), by=signer)
 
 
 def turn(chance: random.Random) -> list[Fields]:

@@ -1,4 +1,4 @@
-"""Verify an AIBox receipt offline, in nine named steps, from its bytes and the keys you pin.
+"""Verify an AIBox receipt offline, in ten named steps, from its bytes and the keys you pin.
 
 This folder needs Python 3.11 and `cryptography` 50, and nothing of AIBox: copy it and run
 `python -m verifier receipt.json`. What each step means is in docs/receipts.md.
@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from .form import Fields, Head, Receipt, Refused, read
+from .entries import (
+    addenda,
+    artifact,
+    continued,
+    erased,
+    events_root,
+    in_order,
+    preceded,
+    require_events,
+    require_included,
+)
+from .form import Receipt, Refused, read
 from .heads import require_cosignatures, require_head, require_signed, signed_at
 from .tree import climb, extend, leaf_hash, node_hash, tree_root
 from .trust import names, trust
@@ -79,21 +90,14 @@ def _events(receipt: Receipt) -> str:
     envelope, count = receipt.envelope, len(receipt.events)
     if count != envelope["events"] or count < 2:
         raise Refused(f"there are {count} events; the envelope states {envelope['events']}, and a turn has at least 2")
-    for place, (event, _) in enumerate(receipt.events):
-        if event is None:
-            continue
-        if event["seq"] != place:
-            raise Refused(f"event {place} says that it is number {event['seq']}")
-        if (event["tenant"], event["turn"]) != (envelope["tenant"], envelope["turn"]):
-            raise Refused(f"event {place} belongs to another turn or tenant")
-        if (event["type"] == "turn_started") != (place == 0) or (event["type"] == "turn_sealed") != (
-            place == count - 1
+    require_events(receipt, receipt.events, 0)
+    for place, event in enumerate(event for event, _ in receipt.events):
+        if event is not None and (event["type"] == "turn_started", event["type"] == "turn_sealed") != (
+            place == 0,
+            place == count - 1,
         ):
             raise Refused(f"event {place} is out of place: a turn runs from turn_started to turn_sealed")
-    if (
-        tree_root(held if event is None else leaf_hash(held) for event, held in receipt.events).hex()
-        != envelope["root"]
-    ):
+    if events_root(receipt.events) != envelope["root"]:
         raise Refused("the events do not hash to the envelope's root")
     withheld = sum(event is None for event, _ in receipt.events)
     return f"{count} events hash to the envelope's root, {withheld} of them withheld"
@@ -115,7 +119,7 @@ def _key(receipt: Receipt) -> str:
         raise Refused("the key leaf is of another log, or of another key")
     if not key["idx"] < envelope["idx"] <= key["idx"] + key["span"]:
         raise Refused(f"the key of entry {key['idx']} may not sign entry {envelope['idx']}")
-    _require_included(receipt.head, receipt.key_bytes, key["idx"], receipt.bundle["key"]["inclusion"], "the key leaf")
+    require_included(receipt.head, receipt.key_bytes, key["idx"], receipt.bundle["key"]["inclusion"], "the key leaf")
     return f"key {key['kid']} is entry {key['idx']} and may sign up to entry {key['idx'] + key['span']}"
 
 
@@ -139,12 +143,12 @@ def _chain(receipt: Receipt) -> str:
 def _inclusion(receipt: Receipt) -> str:
     """The envelope is an entry of the tree whose root the checkpoint states."""
     index = receipt.envelope["idx"]
-    _require_included(receipt.head, receipt.envelope_bytes, index, receipt.bundle["inclusion"], "the envelope")
+    require_included(receipt.head, receipt.envelope_bytes, index, receipt.bundle["inclusion"], "the envelope")
     return f"the envelope is entry {index} in the tree of {receipt.head.size} entries"
 
 
 def _checkpoint(receipt: Receipt) -> str:
-    """The log signed the head twice, every witness cosigned it, and it continues the older head if one is there."""
+    """The log signed the head twice, every witness cosigned it, and it continues what it says that it continues."""
     head, bundle = receipt.head, receipt.bundle
     witnesses = bundle.get("witnesses", [])
     require_head(head, receipt.envelope["log"], bundle["vkeys"], "the head")
@@ -152,70 +156,23 @@ def _checkpoint(receipt: Receipt) -> str:
     found = f"the head of {head.size} entries was signed {signed_at(head.lines[1])} with Ed25519 and ML-DSA-44"
     if witnesses:
         found += f", and cosigned by {', '.join(names(witnesses))}"
-    old = bundle.get("consistency")
-    if old is None:
-        return found
-    root = bytes.fromhex(old["root"])
-    path = [bytes.fromhex(step) for step in old["path"]]
-    if old["from"] >= head.size or extend(root, old["from"], head.size, path) != (root, head.root):
-        raise Refused(f"the head does not continue the head of {old['from']} entries that it names")
-    return f"{found}; it continues the head of {old['from']} entries"
+    return "; ".join([found, *continued(head, bundle), *preceded(receipt)])
 
 
 def _openings(receipt: Receipt) -> str:
     """Every opened artifact is the one its event committed to, and every erased one is covered by a tombstone."""
     before: tuple[int, ...] = ()
     for opening in receipt.bundle["openings"]:
-        artifact = _artifact(receipt, opening)
-        before = _in_order(before, opening)
+        stated = artifact(receipt, opening)
+        before = in_order(before, opening)
         media, data = opening["mt"].encode(), b64decode(opening["data"])
         sized = len(media).to_bytes(4) + media + len(data).to_bytes(8) + data
         commitment = hashlib.sha256(b"aibox.artifact/1\n" + b64decode(opening["salt"]) + sized).hexdigest()
-        if artifact != {"c": commitment, "mt": opening["mt"], "n": len(data)}:
+        if stated != {"c": commitment, "mt": opening["mt"], "n": len(data)}:
             raise Refused(f"artifact {opening['event']}/{opening['art']} is not the one that was committed to")
     count = len(receipt.bundle["openings"])
     opened = f"{count} opened, each as it was committed to" if count else "none opened: contents stay with their owner"
-    return "; ".join([opened, *_erased(receipt)])
-
-
-def _erased(receipt: Receipt) -> list[str]:
-    """What tombstones say of artifacts of this turn: each is an entry of a log of the tenant, under a signed head."""
-    found = []
-    for item, entry, data, head in receipt.tombstones:
-        what = f"the tombstone, entry {entry['idx']}"
-        if entry["tenant"] != receipt.envelope["tenant"]:
-            raise Refused(f"{what}, is of another tenant")
-        require_head(head, entry["log"], item["vkeys"], f"{what}'s head")
-        require_cosignatures(head, [])
-        _require_included(head, data, entry["idx"], item["inclusion"], what)
-        before: tuple[int, ...] = ()
-        for art in item["arts"]:
-            leaf = leaf_hash(bytes.fromhex(_artifact(receipt, art)["c"]))
-            before = _in_order(before, art)
-            path = [bytes.fromhex(step) for step in art["path"]]
-            if art["place"] >= entry["count"] or climb(leaf, art["place"], entry["count"], path) != bytes.fromhex(
-                entry["root"]
-            ):
-                raise Refused(f"{what}, does not cover artifact {art['event']}/{art['art']}")
-        found.append(f"{len(item['arts'])} erased by entry {entry['idx']}")
-    return found
-
-
-def _artifact(receipt: Receipt, item: Fields) -> Fields:
-    """The artifact of a shown event that an opening or an erasure names."""
-    place, number = item["event"], item["art"]
-    event = receipt.events[place][0] if place < len(receipt.events) else None
-    if event is None or number >= len(event["arts"]):
-        raise Refused(f"no shown event has an artifact {place}/{number}")
-    artifact: Fields = event["arts"][number]
-    return artifact
-
-
-def _in_order(before: tuple[int, ...], item: Fields) -> tuple[int, ...]:
-    here = item["event"], item["art"]
-    if here <= before:
-        raise Refused(f"artifact {here[0]}/{here[1]} is out of order")
-    return here
+    return "; ".join([opened, *erased(receipt)])
 
 
 CHECKS: dict[str, Callable[[Receipt], str]] = {
@@ -225,11 +182,6 @@ CHECKS: dict[str, Callable[[Receipt], str]] = {
     "chain": _chain,
     "inclusion": _inclusion,
     "checkpoint": _checkpoint,
+    "addenda": addenda,
     "openings": _openings,
 }
-
-
-def _require_included(head: Head, entry: bytes, index: int, path: list[str], what: str) -> None:
-    steps = [bytes.fromhex(step) for step in path]
-    if index >= head.size or climb(leaf_hash(entry), index, head.size, steps) != head.root:
-        raise Refused(f"{what} is not entry {index} in the tree of {head.size} entries")

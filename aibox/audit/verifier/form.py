@@ -49,6 +49,13 @@ class Head(NamedTuple):
     lines: list[Line]
 
 
+class Logged(NamedTuple):
+    """An event and its exact bytes; of one that is withheld, None and its leaf hash."""
+
+    event: Fields | None
+    held: bytes
+
+
 class Tombstone(NamedTuple):
     """An entry that erased artifacts of this turn, as the receipt proves it."""
 
@@ -58,17 +65,41 @@ class Tombstone(NamedTuple):
     head: Head
 
 
+class Addendum(NamedTuple):
+    """An entry that commits to events which came after the seal, and those events."""
+
+    item: Fields
+    entry: Fields
+    data: bytes
+    head: Head
+    events: list[Logged]
+
+
+class Previous(NamedTuple):
+    """The log of the year before: the entry that names its last head, its own last entry, and that head."""
+
+    item: Fields
+    opening: Fields
+    opening_bytes: bytes
+    closing: Fields
+    closing_bytes: bytes
+    head: Head
+
+
 class Receipt(NamedTuple):
     """A receipt of the right form: the exact bytes to hash, beside the fields read from them."""
 
     bundle: Fields
     envelope: Fields
     envelope_bytes: bytes
-    events: list[tuple[Fields | None, bytes]]  # an event and its bytes, or None and its leaf hash
+    events: list[Logged]
     key: Fields
     key_bytes: bytes
     head: Head
     tombstones: list[Tombstone]
+    addenda: list[Addendum]
+    previous: Previous | None
+    numbered: dict[int, Fields | None]  # all events, the late ones too, by their number
 
 
 def read(data: bytes) -> Receipt:
@@ -76,14 +107,12 @@ def read(data: bytes) -> Receipt:
     if len(data) > MAX_BYTES:
         raise Refused("the receipt is larger than 64 MiB")
     bundle = parse(data, BUNDLE, "the receipt")
-    events: list[tuple[Fields | None, bytes]] = []
-    for place, item in enumerate(bundle["events"]):
-        if "leaf" in item:
-            events.append((None, bytes.fromhex(item["leaf"])))
-        else:
-            text = item["event"].encode()
-            events.append((parse(text, EVENT, f"event {place}"), text))
+    events = _events(bundle["events"], 0)
     envelope, key = bundle["envelope"].encode(), bundle["key"]["leaf"].encode()
+    addenda = [_addendum(item) for item in bundle.get("addenda", [])]
+    numbered = {place: event for place, (event, _) in enumerate(events)}
+    for late in addenda:
+        numbered |= {place: event for place, (event, _) in enumerate(late.events, late.entry["first"])}
     tombstones = []
     for item in bundle.get("erased", []):
         text = item["leaf"].encode()
@@ -97,6 +126,38 @@ def read(data: bytes) -> Receipt:
         key,
         read_head(bundle["checkpoint"]),
         tombstones,
+        addenda,
+        _previous(bundle["previous"]) if "previous" in bundle else None,
+        numbered,
+    )
+
+
+def _events(items: list[Fields], first: int) -> list[Logged]:
+    events = []
+    for place, item in enumerate(items, first):
+        if "leaf" in item:
+            events.append(Logged(None, bytes.fromhex(item["leaf"])))
+        else:
+            text = item["event"].encode()
+            events.append(Logged(parse(text, EVENT, f"event {place}"), text))
+    return events
+
+
+def _addendum(item: Fields) -> Addendum:
+    data = item["leaf"].encode()
+    entry = parse(data, ADDENDUM, "an addendum")
+    return Addendum(item, entry, data, read_head(item["checkpoint"]), _events(item["events"], entry["first"]))
+
+
+def _previous(item: Fields) -> Previous:
+    opening, closing = item["leaf"].encode(), item["closing"]["leaf"].encode()
+    return Previous(
+        item,
+        parse(opening, OPENING, "the opening leaf"),
+        opening,
+        parse(closing, CLOSING, "the closing leaf"),
+        closing,
+        read_head(item["checkpoint"]),
     )
 
 
@@ -245,12 +306,19 @@ RULES: dict[str, Rule] = {
         lambda value: fits(value, "arts:erasedarts checkpoint:text inclusion:hashes leaf:text vkeys:vkeys"), least=1
     ),
     "erasedarts": _list(lambda value: fits(value, "art:count event:count path:hashes place:count"), least=1),
+    "addenda": _list(
+        lambda value: fits(value, "checkpoint:text events:events inclusion:hashes leaf:text vkeys:vkeys"), least=1
+    ),
+    "previous": lambda value: fits(
+        value, "checkpoint:text closing:key consistency?:old inclusion:hashes leaf:text vkeys:vkeys"
+    ),
     "reason": _like("request|retention"),
     "logs": _list(lambda value: fits(value, "origin:origin vkeys:vkeys")),
 }
 BUNDLE = (
-    "@:aibox.receipt/1 chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased events:events "
-    "inclusion:hashes key:key openings:openings signature:bytes64 vkeys:vkeys witnesses?:witnesses"
+    "@:aibox.receipt/1 addenda?:addenda chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased "
+    "events:events inclusion:hashes key:key openings:openings previous?:previous signature:bytes64 vkeys:vkeys "
+    "witnesses?:witnesses"
 )
 ENVELOPE = (
     "@:aibox.turn/1 build:text events:positive idx:positive kid:kid log:origin outcome:outcome policy:text "
@@ -265,4 +333,10 @@ TOMBSTONE = (
     "@:aibox.tombstone/1 count:positive erased_us:count idx:count log:origin prev:hash reason:reason root:hash "
     "tenant:uuid turn:uuid"
 )
+ADDENDUM = (
+    "@:aibox.addendum/1 entry:hash events:positive first:positive idx:count log:origin prev:hash root:hash "
+    "tenant:uuid turn:uuid"
+)
+OPENING = "@:aibox.shard/1 idx:count last:origin log:origin prev:hash root:hash size:positive"
+CLOSING = "@:aibox.shard/1 idx:count log:origin next:origin prev:hash"
 POLICY = "logs:logs quorum?:positive witnesses?:witnesses"

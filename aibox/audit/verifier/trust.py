@@ -29,7 +29,11 @@ def _policy(receipt: Receipt, data: bytes) -> str:
         raise Refused("the policy names witnesses without a quorum, or a quorum without witnesses")
     pinned = [(entry["origin"], entry["vkeys"]) for entry in policy["logs"]]
     stated = [(receipt.envelope["log"], receipt.bundle["vkeys"])]
-    for origin, vkeys in stated + [(stone.entry["log"], stone.item["vkeys"]) for stone in receipt.tombstones]:
+    stated += [(stone.head.origin, stone.item["vkeys"]) for stone in receipt.tombstones]
+    stated += [(late.head.origin, late.item["vkeys"]) for late in receipt.addenda]
+    if receipt.previous is not None:
+        stated.append((receipt.previous.head.origin, receipt.previous.item["vkeys"]))
+    for origin, vkeys in stated:
         if origin not in dict(pinned):
             raise Refused("the policy does not name this log")
         if (origin, vkeys) not in pinned:
@@ -45,12 +49,14 @@ def _policy(receipt: Receipt, data: bytes) -> str:
 
 
 def _pin(receipt: Receipt, data: bytes) -> str:
-    """The receipt's head is the pinned one, or continues it."""
+    """The receipt's head is the pinned one, or continues it; or the last head of the log before does."""
     try:
         pin = read_head(data.decode())
     except ValueError:
         raise Refused("the pinned head is not a checkpoint") from None
-    head, old = receipt.head, receipt.bundle.get("consistency")
+    head, old, whose = receipt.head, receipt.bundle.get("consistency"), "its"
+    if receipt.previous is not None and pin.origin == receipt.previous.head.origin:
+        head, old, whose = receipt.previous.head, receipt.previous.item.get("consistency"), "the log before's"
     if pin.origin != head.origin:
         raise Refused("the pinned head is of another log")
     if pin.size == head.size:
@@ -64,7 +70,7 @@ def _pin(receipt: Receipt, data: bytes) -> str:
         )
     if root != pin.root:
         raise Refused(f"the log's first {pin.size} entries are not those of the pinned head: it was rewritten")
-    return f"its first {pin.size} entries are those of the pinned head"
+    return f"{whose} first {pin.size} entries are those of the pinned head"
 
 
 def names(witnesses: Iterable[str]) -> list[str]:

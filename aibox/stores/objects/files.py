@@ -45,7 +45,11 @@ class FileObjects:
         await _in_thread(prepare)
         yield
 
-    async def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    async def put(
+        self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, keep_days: int = 0
+    ) -> str:
+        if keep_days:
+            raise ValueError("a folder can keep nothing from who owns it")
         path = self._path(key)
 
         def write() -> str:
@@ -53,6 +57,9 @@ class FileObjects:
             return _etag(data)
 
         return await _in_thread(write)
+
+    async def can_keep(self) -> bool:
+        return False
 
     async def put_file(self, key: str, path: Path) -> None:
         target = self._path(key)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,8 @@ log = structlog.get_logger("aibox.stores.objects.s3")
 
 LOST_THE_RACE = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 MISSING = {"NoSuchKey", "404"}
+WITHOUT_LOCK = {"ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed"}
+"""What a bucket answers that has no Object Lock, and a server that knows none."""
 
 COPIED = 1 << 20
 """Bytes of a file that are in memory at a time."""
@@ -39,6 +42,8 @@ class S3Objects:
         self._client: S3Client | None = None
         self._once: S3Client | None = None
         """Never repeats a request: a conditional write whose answer was lost would meet itself and lose."""
+        self._locks: bool | None = None
+        """Whether the bucket has Object Lock, which it has from its making or never; None until it was asked."""
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -51,17 +56,38 @@ class S3Objects:
             self._once.close()
             self._client = self._once = None
 
-    async def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    async def put(
+        self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, keep_days: int = 0
+    ) -> str:
         request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._key(key), "Body": data}
         if if_match is not None:
             request["IfMatch"] = if_match
         if if_absent:
             request["IfNoneMatch"] = "*"
+        if keep_days:
+            request["ObjectLockMode"] = "COMPLIANCE"
+            request["ObjectLockRetainUntilDate"] = datetime.now(UTC) + timedelta(days=keep_days)
         try:
             answer = await self._call(lambda client: client.put_object(**request), once=if_absent or bool(if_match))
         except ObjectMissing:  # what `IfMatch` answers when there is nothing to match
             raise ObjectChanged() from None
         return answer["ETag"]
+
+    async def can_keep(self) -> bool:
+        if self._locks is None:
+            self._locks = await self._call(self._has_object_lock)
+        return self._locks
+
+    def _has_object_lock(self, client: "S3Client") -> bool:
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - see `_connect`
+
+        try:
+            answer = client.get_object_lock_configuration(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in WITHOUT_LOCK:
+                return False
+            raise
+        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled") == "Enabled"
 
     async def get(self, key: str) -> StoredObject:
         name = self._key(key)

@@ -8,14 +8,14 @@ import asyncpg
 import pytest
 
 from aibox import admin
-from aibox.audit import verifier
+from aibox.audit import ExternalAct, verifier
 from aibox.audit.console import Console, LogFaulty
 from aibox.core.connections import Urls
 from aibox.core.errors import Conflict, NotFound
 from aibox.core.keyring import SecretUnreadable, add_key, load_rings
 from aibox.core.keys import DataKeys
-from aibox.core.turn import system_turn
-from tests.integration.audit.conftest import TENANT, Bench
+from aibox.core.turn import begin, system_turn
+from tests.integration.audit.conftest import ANN, TENANT, Bench
 from tests.integration.audit.test_sealing import execute_as_owner, policy_of
 from tests.system import Served, served
 
@@ -44,7 +44,7 @@ async def test_fsck_of_a_sound_installation_finds_nothing(bench: Bench) -> None:
     await bench.audit.sealer.seal_pending()
     await bench.audit.copy_heads_out()
 
-    assert [ok for ok, _ in await lines(bench)] == [True] * 4
+    assert [ok for ok, _ in await lines(bench)] == [True] * 5
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,9 @@ async def test_a_log_that_lost_its_end_is_given_up_and_its_turns_are_sealed_in_a
         " UPDATE core.turn SET state = 'ended' WHERE turn NOT IN (SELECT turn FROM audit.entry WHERE turn IS NOT NULL);"
         " UPDATE audit.log SET (size, link, checkpoint, anchored) = (SELECT size, link, checkpoint, 2 FROM public.old)",
     )
+    adding = begin(ANN)
+    act = ExternalAct(action="paid", resource_type="", resource_id="", result="ok")
+    await bench.trail.report(adding, act, about=first.id)
     one = console(bench)
     ((origin, reason),) = (await one.refused()).items()
     assert "the database fewer" in reason
@@ -141,6 +144,10 @@ async def test_a_log_that_lost_its_end_is_given_up_and_its_turns_are_sealed_in_a
     assert (receipt.state, receipt.log != origin) == ("sealed", True)
     kept = [key async for key in bench.objects.keys("abandoned/audit/")]
     assert any(key.endswith("checkpoint") for key in kept)
+    await bench.kernel.log.end(adding, "sealed")
+    await restarted.sealer.seal_pending()
+    receipt = await restarted.receipt(first, first.id)
+    assert [(one.state, one.log) for one in receipt.addenda] == [("sealed", receipt.log)]
 
 
 async def test_the_commands_of_the_console_do_what_they_say(

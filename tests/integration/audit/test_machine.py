@@ -1,8 +1,8 @@
 """A state machine of the log's life: whatever happens in whatever order, what was acknowledged is there and proved.
 
-Hypothesis picks the steps: turns begin and act, end, are sealed, their process crashes or restarts, heads are copied
-out, keys rotate, people are erased, a backup comes back, someone edits a row. After each step the log is what a simple
-model says; at the end all is sealed and every receipt verifies. EXAMPLES (12) of 18 steps each.
+Hypothesis picks the steps: turns begin and act, end, are sealed and added to, their process crashes or restarts, heads
+are copied out, keys rotate, people are erased, a backup comes back, someone edits a row. After each step the log is
+what a simple model says; at the end all is sealed and every receipt verifies. EXAMPLES (12) of 18 steps each.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aibox.audit import ExternalAct, Settings, verifier
+from aibox.audit import ExternalAct, NotSealed, Settings, addenda, verifier
 from aibox.audit.check import check
 from aibox.audit.erasure import Erasure
 from aibox.audit.service import Audit
@@ -47,7 +47,7 @@ from tests.integration.audit.conftest import ANN, AUDITOR, BOB, TENANT, KnownPeo
 
 T = TypeVar("T")
 PEOPLE = {"p-ann": ANN, "p-bob": BOB}
-TABLES = ("log", "entry", "node", "verifier_key", "checkpoint", "tombstone")
+TABLES = ("log", "entry", "node", "verifier_key", "checkpoint", "tombstone", "addendum")
 
 
 class Process:
@@ -59,7 +59,7 @@ class Process:
         self.links = Connections(connections.Settings(pool=6))
         self.keys = DataKeys(self.links, rings["secrets"])
         self.log = EventLog(self.links, self.keys)
-        db = Database(self.links, self.log)
+        self.db = db = Database(self.links, self.log)
         self.objects = FileObjects(folder / "objects")
         self.audit = Audit(
             Settings(), self.links, db, self.objects, ring, self.keys, host="aibox.test", build="0.1.0", policy="x@1"
@@ -140,6 +140,21 @@ class LogLife(RuleBasedStateMachine):
         turn = self.open.pop(data.draw(st.sampled_from(sorted(self.open))))
         self.do(self.process.log.end(turn, outcome))
         self.outcomes[turn.id] = outcome
+
+    @precondition(lambda self: self.outcomes)
+    @rule(data=st.data())
+    def add_to_a_turn_that_ended(self, data: st.DataObject) -> None:
+        about = data.draw(st.sampled_from(sorted(self.outcomes)))
+        turn, process = begin(PEOPLE[self.said[about]]), self.process
+        is_sealed = self.do(process.audit.receipt(turn, about)).state != "open"
+        try:
+            self.do(addenda.add(process.db, process.log, turn, about, said("adds")))
+        except NotSealed:
+            assert not is_sealed
+            return
+        assert is_sealed
+        self.do(process.log.end(turn, "sealed"))
+        self.acts[about] += 1
 
     @rule()
     def seal(self) -> None:

@@ -129,7 +129,7 @@ async def test_opened_proofs_show_the_owner_what_was_said_and_still_verify(
     assert (closed.json()["openings"], verifier.verify(closed.content).ok) == ([], True)
     (opening,) = opened.json()["openings"]
     assert base64.b64decode(opening["data"]) == b"Which supplier delivers by Friday?"
-    assert verifier.verify(opened.content).steps[7].detail == "1 opened, each as it was committed to"
+    assert verifier.verify(opened.content).steps[8].detail == "1 opened, each as it was committed to"
     assert verifier.verify(opened.content).ok
     assert (auditor.status_code, auditor.json()["code"]) == (403, "not_the_owner")
 

@@ -3,14 +3,16 @@
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from aibox.audit import notes, verifier
+from aibox.audit import ExternalAct, notes, verifier
 from aibox.audit.check import check
 from aibox.audit.sealer import Sealer
 from aibox.audit.signing import HeadKeys
-from aibox.core.turn import Turn
-from tests.integration.audit.conftest import STRANGER, Bench
+from aibox.core.errors import ValidationFailed
+from aibox.core.turn import Turn, begin
+from tests.integration.audit.conftest import ANN, STRANGER, Bench
 
 
 class Clocked:
@@ -75,6 +77,63 @@ async def test_receipts_of_both_years_verify_and_the_check_finds_no_fault(clocke
         assert verdict.ok, verdict.summary
     found = await check(clocked.bench.kernel.db, clocked.bench.audit.copies, turns[0])
     assert (found.ok, found.checked) == (True, 7)
+
+
+async def test_a_head_that_was_pinned_last_year_is_continued_by_this_years_receipt(clocked: Clocked) -> None:
+    bench = clocked.bench
+    old, young = await clocked.seal(2026), await clocked.head(await clocked.seal(2026))
+    new = await clocked.seal(2027)
+    last = await clocked.head(old)
+    assert (young.size, last.size) == (3, 4)
+    log_id = last.origin.split("/")[-2]
+    kept = [await noted(bench, last.origin, size) for size in (young.size, last.size)]
+
+    for pin, note in ((young.size, kept[0]), (last.size, kept[1]), (None, kept[1])):
+        proof = await bench.audit.proof(new, new.id, pin=pin, pin_log=log_id)
+        policy = msgspec.json.encode(await bench.audit.policy(new))
+        verdict = verifier.verify(proof, policy, note)
+        assert verdict.ok, verdict.summary
+        assert "goes on from" in verdict.steps[6].detail
+        assert "the log before's first" in verdict.steps[-1].detail
+
+
+async def test_the_proof_that_a_log_goes_on_is_of_the_log_before_alone(clocked: Clocked) -> None:
+    bench, first = clocked.bench, await clocked.seal(2025)
+    old, new = await clocked.seal(2026), await clocked.seal(2027)
+    ids = {turn.id: (await clocked.head(turn)).origin.split("/")[-2] for turn in (first, old, new)}
+
+    own = json.loads(await bench.audit.proof(new, new.id, pin=2, pin_log=ids[new.id]))
+    assert own["consistency"]["from"] == 2
+    for log_id, pin in ((ids[first.id], 2), ("nolog", 2), (ids[old.id], 99)):
+        with pytest.raises(ValidationFailed):
+            await bench.audit.proof(new, new.id, pin=pin, pin_log=log_id)
+    with pytest.raises(ValidationFailed):
+        await bench.audit.proof(first, first.id, pin=2, pin_log=ids[old.id])
+
+
+async def noted(bench: Bench, origin: str, size: int) -> bytes:
+    """The signed head of this size."""
+    note: str = await bench.kernel.connections.system.fetchval(
+        "SELECT note FROM audit.checkpoint WHERE origin = $1 AND size = $2", origin, size
+    )
+    return note.encode()
+
+
+async def test_an_addendum_to_last_years_turn_is_in_this_years_log(clocked: Clocked) -> None:
+    bench, old = clocked.bench, await clocked.seal(2026)
+    act = ExternalAct(action="paid", resource_type="", resource_id="", result="ok")
+    by = begin(ANN)
+    await bench.trail.report(by, act, about=old.id)
+    await bench.kernel.log.end(by, "sealed")
+    new = await clocked.seal(2027)
+
+    receipt = await bench.audit.receipt(old, old.id)
+    assert [one.log for one in receipt.addenda] == [(await bench.audit.receipt(new, new.id)).log]
+    policy = msgspec.json.encode(await bench.audit.policy(new))
+    verdict = verifier.verify(await bench.audit.proof(old, old.id), policy)
+    assert verdict.ok, verdict.summary
+    found = await check(bench.kernel.db, bench.audit.copies, new)
+    assert found.ok, found
 
 
 async def test_a_clock_that_goes_back_over_new_year_does_not_open_the_old_log_again(clocked: Clocked) -> None:

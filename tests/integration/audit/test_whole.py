@@ -85,3 +85,26 @@ async def test_an_act_of_another_program_has_a_receipt_of_its_own(one: Served) -
     refused = await one.client.post("/v1/audit", json={**body, "action": "Not a name"})
     unknown = await one.client.post("/v1/audit", json={**body, "tenant": "x"})
     assert (refused.status_code, unknown.json()["code"]) == (422, "unknown_field")
+
+
+async def test_an_act_about_a_sealed_turn_is_added_to_it_and_in_its_proof(one: Served) -> None:
+    turn_id = (await one.client.post("/v1/chat", json=QUESTION)).json()["turn_id"]
+    await one.outcome(turn_id)
+    body = {"action": "answer.rated", "result": "good", "detail": {"stars": 5}, "turn_id": turn_id}
+
+    reported = await one.client.post("/v1/audit", json=body)
+    await one.outcome(reported.headers["x-aibox-turn-id"])
+
+    assert (reported.status_code, reported.json()["turn_id"]) == (201, turn_id)
+    summary = (await one.client.get(f"/v1/receipts/{turn_id}")).json()
+    (late,) = summary["addenda"]
+    assert (late["first"], late["events"]) == (summary["events"], 1)
+    proof = await one.client.get(f"/v1/receipts/{turn_id}/proof?open=all")
+    verdict = verifier.verify(proof.content, (await one.client.get("/v1/audit/policy")).content)
+    assert verdict.ok, verdict.summary
+    opened = [base64.b64decode(opening["data"]) for opening in proof.json()["openings"]]
+    assert json.dumps(body["detail"], separators=(",", ":")).encode() in opened
+    async with await one.member("eve@example.com", "admin") as eve:
+        assert (await eve.post("/v1/audit", json=body)).status_code in (403, 404)
+    nobody = await one.client.post("/v1/audit", json={**body, "turn_id": "00000000-0000-7000-8000-0000000000ff"})
+    assert nobody.status_code == 404

@@ -15,8 +15,8 @@ async def asked(one: Served) -> str:
     return str(answer.json()["turn_id"])
 
 
-async def again(one: Served, turn_id: str) -> dict[str, Any]:
-    answer = await one.client.post(f"/v1/audit/turns/{turn_id}/replay/live")
+async def again(one: Served, turn_id: str, **wishes: bool) -> dict[str, Any]:
+    answer = await one.client.post(f"/v1/audit/turns/{turn_id}/replay/live", json=wishes or None)
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
     return shown
@@ -63,6 +63,71 @@ async def test_a_call_of_another_client_is_asked_again_without_its_tools(one: Se
 
     assert "tools" not in one.stub.requests[-1]
     assert json.dumps(QUESTION["messages"]) == json.dumps(one.stub.requests[-1]["messages"])
+
+
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+
+
+def calling(*calls: tuple[str, str]) -> list[dict[str, Any]]:
+    """The choices of an answer that calls tools and says nothing."""
+    listed = [
+        {"id": f"c{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for n, (name, arguments) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": listed}
+    return [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+
+
+async def called(one: Served, *calls: tuple[str, str], stream: bool = False) -> str:
+    """A turn of another client whose model called tools."""
+    one.stub.choices = calling(*calls)
+    body = {"model": "ok", **QUESTION, "tools": [TOOL], "tool_choice": "auto", "stream": stream}
+    first = await one.client.post("/v1/chat/completions", json=body)
+    assert first.status_code == 200, first.text
+    await one.outcome(first.headers["x-aibox-turn-id"])
+    return str(first.headers["x-aibox-turn-id"])
+
+
+async def test_the_recorded_tools_are_offered_again_when_they_are_asked_for(one: Served) -> None:
+    turn_id = await called(one, ("look_up", '{"what":"gate","n":1}'))
+    count = len(one.stub.requests)
+
+    shown = await again(one, turn_id, tools=True)
+
+    sent = one.stub.requests[-1]
+    assert (sent["tools"], sent["tool_choice"]) == ([TOOL], "auto")
+    assert len(one.stub.requests) == count + 1  # what the model called was not carried out
+    assert (shown["tools"], shown["is_same"], shown["recorded"]["finish_reason"]) == (1, True, "tool_calls")
+    assert [(change["op"], change["replayed"]["name"]) for change in shown["calls"]] == [("equal", "look_up")]
+    without = await again(one, turn_id)
+    assert without["tools"] == 0
+    assert "tools" not in one.stub.requests[-1]
+
+
+async def test_other_tool_calls_are_shown_call_by_call(one: Served) -> None:
+    turn_id = await called(one, ("look_up", '{"what":"gate","n":1}'), ("look_up", '{"n":2}'), ("look_up", "{"))
+    one.stub.choices = calling(("look_up", '{ "n": 1, "what": "gate" }'), ("erase", '{"n":2}'))
+
+    shown = await again(one, turn_id, tools=True)
+
+    assert not shown["is_same"]
+    changes = [
+        (one["op"], *(one[side] and one[side]["name"] for side in ("recorded", "replayed"))) for one in shown["calls"]
+    ]
+    assert changes == [
+        ("equal", "look_up", "look_up"),
+        ("replace", "look_up", "erase"),
+        ("delete", "look_up", None),
+    ]
+    assert shown["calls"][2]["recorded"]["arguments"] == "{"
+
+
+async def test_an_unknown_wish_is_refused(one: Served) -> None:
+    turn_id = await asked(one)
+
+    answer = await one.client.post(f"/v1/audit/turns/{turn_id}/replay/live", json={"tool": True})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_field")
 
 
 async def test_a_turn_of_another_or_without_a_prompt_or_erased_is_not_asked_again(one: Served) -> None:

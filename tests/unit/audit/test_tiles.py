@@ -12,7 +12,7 @@ from aibox.core.errors import NotFound
         (Tile(0, 0), "tile/0/000"),
         (Tile(0, 67, 8), "tile/0/067.p/8"),
         (Tile(2, 1234067), "tile/2/x001/x234/067"),
-        (Tile(None, 1000, 255), "tile/entries/x001/000.p/255"),
+        (Tile("entries", 1000, 255), "tile/entries/x001/000.p/255"),
     ],
 )
 def test_a_tile_has_its_path_and_a_path_its_tile(tile: Tile, path: str) -> None:

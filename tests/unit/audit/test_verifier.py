@@ -21,7 +21,7 @@ from tests.vectors.mutations import mutations
 
 INDEX: list[dict[str, Any]] = json.loads((make.FOLDER / "index.json").read_bytes())
 SMALL = (make.FOLDER / "valid/two-events.json").read_bytes()
-STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "openings", "trust"]
+STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "addenda", "openings", "trust"]
 
 
 def read(path: str) -> bytes:
@@ -47,7 +47,7 @@ def test_the_vectors_are_what_their_generator_makes() -> None:
     assert {path.name for path in (make.FOLDER / "invalid").iterdir()} == {f"{name}.json" for name in make.INVALID}
 
 
-def test_a_valid_receipt_passes_nine_named_steps() -> None:
+def test_a_valid_receipt_passes_ten_named_steps() -> None:
     assert [step.name for step in verify(SMALL).steps] == STEPS
 
 

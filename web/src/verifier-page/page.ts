@@ -3,6 +3,7 @@ import { type Bundle, readBundle, readKey } from "../features/receipt/bundle";
 import { bytesText, eventWords, outcomeWords, sinceText, stepWords } from "../features/receipt/words";
 import { type Policy, type Step, type Verdict, verifyReceipt } from "../verifier";
 import { type Opened, readOpenings } from "./openings";
+import { headsOf, type Kept, keptHead, tellOf } from "./pin";
 
 interface File_ {
   name: string;
@@ -11,19 +12,37 @@ interface File_ {
 
 let receipt: File_ | null = null;
 let policy: { name: string; value: Policy } | null = null;
+let kept: Kept | null = null;
 
 const drop = part("drop");
 const result = part("result");
 const pinned = part("pinned");
+const pinnedHead = part("pinned-head");
+const paste = part("paste");
+const pasted = part("head") as HTMLTextAreaElement;
 const input = part("file") as HTMLInputElement;
 
 part("asleep").remove();
 drop.hidden = false;
+paste.hidden = false;
 part("keep").hidden = location.protocol === "file:";
 
 input.addEventListener("change", () => void take([...(input.files ?? [])]));
 pinned.querySelector("button")?.addEventListener("click", () => {
   policy = null;
+  void show();
+});
+pinnedHead.querySelector("button")?.addEventListener("click", () => {
+  kept = null;
+  pasted.value = "";
+  void show();
+});
+pasted.addEventListener("input", () => {
+  const text = pasted.value.trim();
+  kept = text === "" ? null : keptHead("what you pasted", text);
+  const isBad = text !== "" && kept === null;
+  pasted.setAttribute("aria-invalid", String(isBad));
+  part("head-fault").hidden = !isBad;
   void show();
 });
 // The whole window takes a file: one that misses the field would otherwise replace the page.
@@ -42,16 +61,19 @@ window.addEventListener("drop", (event) => {
   void take([...(event.dataTransfer?.files ?? [])]);
 });
 
-/** Sort what was given into the policy and the receipt, whichever way round it came. */
+/** Sort what was given into the policy, the head and the receipt, whichever way round they came. */
 async function take(files: File[]): Promise<void> {
   for (const file of files) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const value = policyOf(bytes);
+    const head = keptHead(file.name, new TextDecoder().decode(bytes.subarray(0, MOST_OF_A_HEAD)));
     if (value) policy = { name: file.name, value };
+    else if (head) kept = head;
     else receipt = { name: file.name, bytes };
   }
   input.value = ""; // so that choosing the same file again is a change
   await show();
+  result.scrollIntoView({ block: "start" });
 }
 
 /** A policy is told by its one field; whether it is well formed is for the verifier to say. */
@@ -68,13 +90,22 @@ function policyOf(bytes: Uint8Array): Policy | null {
 async function show(): Promise<void> {
   pinned.hidden = policy === null;
   if (policy) pinned.firstElementChild?.replaceChildren("Keys pinned by ", make("code", policy.name));
+  pinnedHead.hidden = kept === null;
+  if (kept) {
+    const entries = `: ${kept.head.size} entries of ${kept.head.origin}`;
+    pinnedHead.firstElementChild?.replaceChildren("Head kept in ", make("code", kept.name), entries);
+  }
   if (receipt === null) return;
   const { name, bytes } = receipt;
-  const verdict = await verifyReceipt(bytes, policy ? { policy: policy.value } : {});
+  const verdict = await verifyReceipt(bytes, {
+    ...(policy ? { policy: policy.value } : {}),
+    ...(kept ? { pin: kept.note } : {}),
+  });
   // What is not of the form of a receipt may be anything at all, and nothing of it is shown.
   const bundle = verdict.steps[0]?.ok ? readBundle(bytes) : null;
   result.replaceChildren(
     head(name, verdict),
+    ...(kept && bundle ? [aboutKept(kept, bytes, verdict, bundle)] : []),
     ...(verdict.ok && policy === null ? [unpinned(verdict)] : []),
     ...(bundle ? [facts(bundle)] : []),
     titled("What was checked", steps(verdict)),
@@ -87,9 +118,9 @@ async function show(): Promise<void> {
         ]
       : []),
     ...(bundle ? [titled("Who signed the log", keys(bundle))] : []),
+    ...(verdict.ok ? toKeep(bytes) : []),
   );
   result.hidden = false;
-  result.scrollIntoView({ block: "start" });
 }
 
 function head(name: string, verdict: Verdict): HTMLElement {
@@ -116,6 +147,26 @@ function unpinned({ steps }: Verdict): HTMLElement {
   );
 }
 
+/** Whether the log is still the one that was seen before: said first, for it is why somebody kept the head. */
+function aboutKept(kept: Kept, bytes: Uint8Array, verdict: Verdict, { turn }: Bundle): HTMLElement {
+  const { look, title, why, ask } = tellOf(kept, bytes, verdict, turn);
+  const told = make("div", [make("p", [make("strong", title)]), make("p", why)], `note ${look}`);
+  if (ask) told.append(make("p", `GET ${ask}`, "mono"));
+  told.dataset.testid = "kept";
+  return told;
+}
+
+/** The receipt's head, to keep: unless the one that is kept is the same or newer. */
+function toKeep(bytes: Uint8Array): HTMLElement[] {
+  const { note, own } = headsOf(bytes);
+  if (kept && kept.head.origin === own.origin && kept.head.size >= own.size) return [];
+  const link = make("a", "Save log.pin") as HTMLAnchorElement;
+  link.download = "log.pin";
+  link.href = URL.createObjectURL(new Blob([note], { type: "text/plain" }));
+  const why = `It signs the log's first ${own.size} entries. Give it with the next receipt: a log that was cut or rewritten in between cannot go on from it. `;
+  return [titled("Keep this head", make("p", [make("span", why), link]))];
+}
+
 function facts(bundle: Bundle): HTMLElement {
   const sealed = bundle.sealedAt === null ? "unknown" : new Date(bundle.sealedAt / 1000).toLocaleString();
   const rows: [string, string][] = [
@@ -131,6 +182,9 @@ function facts(bundle: Bundle): HTMLElement {
   );
 }
 
+/** A checkpoint with many cosignatures is still smaller. */
+const MOST_OF_A_HEAD = 256 * 1024;
+
 const TRUST_LEFT_OPEN = {
   title: "Whose keys they are is for you to say",
   why: "No policy was given, so the keys were compared with nothing.",
@@ -141,8 +195,8 @@ function steps(verdict: Verdict): HTMLElement {
 }
 
 function step({ name, ok, detail }: Step): HTMLElement {
-  const isLeftOpen = name === "trust" && policy === null;
-  const { title, why } = isLeftOpen ? TRUST_LEFT_OPEN : stepWords(name);
+  const isLeftOpen = name === "trust" && policy === null && ok;
+  const { title, why } = isLeftOpen ? TRUST_LEFT_OPEN : name === "trust" ? trustWords() : stepWords(name);
   const [sign, look, said] = isLeftOpen
     ? ["?", "open", "Left open:"]
     : ok
@@ -160,6 +214,17 @@ function step({ name, ok, detail }: Step): HTMLElement {
   return make("li", [shown]);
 }
 
+/** What the last step compares with here: the files that were given, and nothing that a browser remembers. */
+function trustWords(): { title: string; why: string } {
+  const keys = policy ? "the keys in your policy" : null;
+  const head = kept ? "the head you keep" : null;
+  const given = [keys, head].filter((one) => one !== null).join(" and ");
+  return {
+    title: `It fits ${given}`,
+    why: `The receipt's log is compared with ${given}. ${policy ? "" : "Without a policy the keys were compared with nothing."}`,
+  };
+}
+
 function events(bundle: Bundle, openings: Opened[]): HTMLElement {
   const first = bundle.events.find(({ type }) => type !== null)?.at ?? 0;
   const rows = bundle.events.map((event) => {
@@ -169,7 +234,10 @@ function events(bundle: Bundle, openings: Opened[]): HTMLElement {
         make("p", event.leaf ?? "", "mono"),
       ]);
     }
-    const about = [event.source, ...event.about, sinceText(event.at - first)].filter(Boolean).join(" · ");
+    const late = event.isLate ? "came after the seal" : "";
+    const about = [event.source, ...event.about, sinceText(event.at - first), late]
+      .filter(Boolean)
+      .join(" · ");
     const opened = openings.filter((one) => one.event === event.seq);
     const closed = event.artifacts.length - opened.length;
     return make("li", [

@@ -68,16 +68,57 @@ export interface Tombstone {
   tenant: string;
 }
 
+/** An older head, and the proof that a tree begins with it. */
+export interface Consistency {
+  from: number;
+  path: string[];
+  root: string;
+}
+
+type EventItem = { event: string } | { leaf: string };
+
+/** A proof that an addendum, an entry of a log, adds events to the turn. */
+export interface Added {
+  checkpoint: string;
+  events: EventItem[];
+  inclusion: string[];
+  leaf: string;
+  vkeys: [string, string];
+}
+
+export interface Addendum {
+  entry: string;
+  events: number;
+  first: number;
+  idx: number;
+  log: string;
+  root: string;
+  tenant: string;
+  turn: string;
+}
+
+/** A proof that the log goes on from another, which was closed. */
+export interface Preceded {
+  checkpoint: string;
+  closing: { inclusion: string[]; leaf: string };
+  consistency?: Consistency;
+  inclusion: string[];
+  leaf: string;
+  vkeys: [string, string];
+}
+
 export interface Bundle {
+  addenda?: Added[];
   chain: string[];
   checkpoint: string;
-  consistency?: { from: number; path: string[]; root: string };
+  consistency?: Consistency;
   erased?: Erased[];
   envelope: string;
-  events: ({ event: string } | { leaf: string })[];
+  events: EventItem[];
   inclusion: string[];
   key: { inclusion: string[]; leaf: string };
   openings: Opening[];
+  previous?: Preceded;
   signature: string;
   vkeys: [string, string];
   witnesses?: string[];
@@ -105,28 +146,55 @@ export interface Head {
   lines: Line[];
 }
 
+/** Events with their bytes; in the place of one that is withheld, null and its leaf hash. */
+export type Events = { event: Event | null; held: Bytes }[];
+
 /** A receipt of the right form: the exact bytes to hash, beside the fields read from them. */
 export interface Receipt {
   bundle: Bundle;
   envelope: Envelope;
   envelopeBytes: Bytes;
-  /** An event and its bytes, or null and its leaf hash. */
-  events: { event: Event | null; held: Bytes }[];
+  events: Events;
   key: KeyLeaf;
   keyBytes: Bytes;
   head: Head;
   tombstones: { item: Erased; entry: Tombstone; data: Bytes; head: Head }[];
+  addenda: { item: Added; entry: Addendum; data: Bytes; head: Head; events: Events }[];
+  previous: Previous | null;
+  /** All events, the late ones too, by their number. */
+  numbered: Map<number, Event | null>;
+}
+
+/** The log of the year before: the entry that names its last head, its own last entry, and that head. */
+interface Previous {
+  item: Preceded;
+  opening: { idx: number; last: string; log: string; root: string; size: number };
+  openingBytes: Bytes;
+  closing: { idx: number; log: string; next: string };
+  closingBytes: Bytes;
+  head: Head;
 }
 
 /** Parse receipt.json and every document inside it. */
 export function read(data: Uint8Array): Receipt {
   if (data.length > MAX_BYTES) throw new Refused("the receipt is larger than 64 MiB");
   const bundle = parse<Bundle>(data, BUNDLE, "the receipt");
-  const events = bundle.events.map((item, place) => {
-    if ("leaf" in item) return { event: null, held: hexBytes(item.leaf) };
-    const held = utf8(item.event);
-    return { event: parse<Event>(held, EVENT, `event ${place}`), held };
+  const events = readEvents(bundle.events, 0);
+  const addenda = (bundle.addenda ?? []).map((item) => {
+    const data = utf8(item.leaf);
+    const entry = parse<Addendum>(data, ADDENDUM, "an addendum");
+    return {
+      item,
+      entry,
+      data,
+      head: readHead(item.checkpoint),
+      events: readEvents(item.events, entry.first),
+    };
   });
+  const numbered = new Map(events.map(({ event }, place) => [place, event]));
+  for (const late of addenda) {
+    for (const [at, { event }] of late.events.entries()) numbered.set(late.entry.first + at, event);
+  }
   const tombstones = (bundle.erased ?? []).map((item) => {
     const data = utf8(item.leaf);
     const entry = parse<Tombstone>(data, TOMBSTONE, "a tombstone");
@@ -143,6 +211,30 @@ export function read(data: Uint8Array): Receipt {
     keyBytes,
     head: readHead(bundle.checkpoint),
     tombstones,
+    addenda,
+    previous: bundle.previous === undefined ? null : readPrevious(bundle.previous),
+    numbered,
+  };
+}
+
+function readEvents(items: EventItem[], first: number): Events {
+  return items.map((item, at) => {
+    if ("leaf" in item) return { event: null, held: hexBytes(item.leaf) };
+    const held = utf8(item.event);
+    return { event: parse<Event>(held, EVENT, `event ${first + at}`), held };
+  });
+}
+
+function readPrevious(item: Preceded): Previous {
+  const openingBytes = utf8(item.leaf);
+  const closingBytes = utf8(item.closing.leaf);
+  return {
+    item,
+    opening: parse(openingBytes, OPENING, "the opening leaf"),
+    openingBytes,
+    closing: parse(closingBytes, CLOSING, "the closing leaf"),
+    closingBytes,
+    head: readHead(item.checkpoint),
   };
 }
 
@@ -332,12 +424,19 @@ const RULES: Record<string, Rule> = {
     1,
   ),
   erasedarts: list((value) => fits(value, "art:count event:count path:hashes place:count"), 1),
+  addenda: list(
+    (value) => fits(value, "checkpoint:text events:events inclusion:hashes leaf:text vkeys:vkeys"),
+    1,
+  ),
+  previous: (value) =>
+    fits(value, "checkpoint:text closing:key consistency?:old inclusion:hashes leaf:text vkeys:vkeys"),
   reason: like("request|retention"),
   logs: list((value) => fits(value, "origin:origin vkeys:vkeys")),
 };
 const BUNDLE =
-  "@:aibox.receipt/1 chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased events:events " +
-  "inclusion:hashes key:key openings:openings signature:bytes64 vkeys:vkeys witnesses?:witnesses";
+  "@:aibox.receipt/1 addenda?:addenda chain:hashes checkpoint:text consistency?:old envelope:text erased?:erased " +
+  "events:events inclusion:hashes key:key openings:openings previous?:previous signature:bytes64 vkeys:vkeys " +
+  "witnesses?:witnesses";
 const ENVELOPE =
   "@:aibox.turn/1 build:text events:positive idx:positive kid:kid log:origin outcome:outcome policy:text " +
   "prev:hash principal:text root:hash sealed_us:count started_us:count tenant:uuid turn:uuid";
@@ -348,3 +447,8 @@ const KEY = "@:aibox.key/1 alg:alg idx:count kid:kid log:origin prev:hash pub:by
 const TOMBSTONE =
   "@:aibox.tombstone/1 count:positive erased_us:count idx:count log:origin prev:hash reason:reason root:hash " +
   "tenant:uuid turn:uuid";
+const ADDENDUM =
+  "@:aibox.addendum/1 entry:hash events:positive first:positive idx:count log:origin prev:hash root:hash " +
+  "tenant:uuid turn:uuid";
+const OPENING = "@:aibox.shard/1 idx:count last:origin log:origin prev:hash root:hash size:positive";
+const CLOSING = "@:aibox.shard/1 idx:count log:origin next:origin prev:hash";

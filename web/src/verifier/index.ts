@@ -1,27 +1,34 @@
-// Verifies an AIBox receipt in the browser, in nine named steps, from its bytes and the keys you pin. The same checks in
+// Verifies an AIBox receipt in the browser, in ten named steps, from its bytes and the keys you pin. The same checks in
 // the same words as the stand-alone Python verifier (aibox/audit/verifier); tests/vectors holds both to one verdict.
 import {
-  type Bytes,
   base64,
   bigEndian,
   canVerify,
-  climb,
   concat,
-  equal,
-  extend,
   hex,
   hexBytes,
   isEd25519,
   leafHash,
-  nodeHash,
   sha256,
   utf8,
 } from "./bytes";
-import { type Artifact, type Head, type Policy, type Receipt, Refused, read } from "./form";
+import {
+  artifactOf,
+  checkAddenda,
+  checkContinued,
+  checkErased,
+  checkPrevious,
+  eventsRoot,
+  inOrder,
+  type Place,
+  requireEvents,
+  requireIncluded,
+} from "./entries";
+import { type Policy, type Receipt, Refused, read } from "./form";
 import { requireCosignatures, requireHead, signedAt } from "./heads";
 import { checkTrust, names } from "./trust";
 
-export type { Policy } from "./form";
+export { type Head, type Policy, readHead } from "./form";
 
 /** One check: its name, whether it held, and what it found. */
 export interface Step {
@@ -101,19 +108,17 @@ async function judge(data: Uint8Array, { policy, pin }: Trusted): Promise<Verdic
 }
 
 /** The events are this turn's, complete and in order, and hash to the envelope's root. */
-async function checkEvents({ envelope, events }: Receipt): Promise<string> {
+async function checkEvents(receipt: Receipt): Promise<string> {
+  const { envelope, events } = receipt;
   const count = events.length;
   if (count !== envelope.events || count < 2) {
     throw new Refused(
       `there are ${count} events; the envelope states ${envelope.events}, and a turn has at least 2`,
     );
   }
+  requireEvents(receipt, events, 0);
   for (const [place, { event }] of events.entries()) {
     if (event === null) continue;
-    if (event.seq !== place) throw new Refused(`event ${place} says that it is number ${event.seq}`);
-    if (event.tenant !== envelope.tenant || event.turn !== envelope.turn) {
-      throw new Refused(`event ${place} belongs to another turn or tenant`);
-    }
     if (
       (event.type === "turn_started") !== (place === 0) ||
       (event.type === "turn_sealed") !== (place === count - 1)
@@ -121,17 +126,7 @@ async function checkEvents({ envelope, events }: Receipt): Promise<string> {
       throw new Refused(`event ${place} is out of place: a turn runs from turn_started to turn_sealed`);
     }
   }
-  let level = await Promise.all(events.map(({ event, held }) => (event === null ? held : leafHash(held))));
-  while (level.length > 1) {
-    const above: Bytes[] = [];
-    for (let at = 0; at < level.length; at += 2) {
-      const [left, right] = level.slice(at, at + 2) as [Bytes, Bytes?];
-      // A last hash without a partner moves up as it is (RFC 9162); it is never doubled.
-      above.push(right === undefined ? left : await nodeHash(left, right));
-    }
-    level = above;
-  }
-  if (level[0] === undefined || hex(level[0]) !== envelope.root) {
+  if ((await eventsRoot(events)) !== envelope.root) {
     throw new Refused("the events do not hash to the envelope's root");
   }
   const withheld = events.filter(({ event }) => event === null).length;
@@ -186,21 +181,17 @@ async function checkInclusion(receipt: Receipt): Promise<string> {
   return `the envelope is entry ${envelope.idx} in the tree of ${head.size} entries`;
 }
 
-/** The log signed the head twice, each named witness cosigned it, and it continues the older head if there is one. */
-async function checkHead({ bundle, envelope, head }: Receipt): Promise<string> {
+/** The log signed the head twice, each named witness cosigned it, and it continues what it says that it continues. */
+async function checkHead(receipt: Receipt): Promise<string> {
+  const { bundle, envelope, head } = receipt;
   const witnesses = bundle.witnesses ?? [];
   await requireHead(head, envelope.log, bundle.vkeys, "the head");
   await requireCosignatures(head, witnesses);
   const signed = `the head of ${head.size} entries was signed ${signedAt(head.lines[1])} with Ed25519 and ML-DSA-44`;
   const found = witnesses.length > 0 ? `${signed}, and cosigned by ${names(witnesses).join(", ")}` : signed;
-  const old = bundle.consistency;
-  if (old === undefined) return found;
-  const root = hexBytes(old.root);
-  const roots = old.from < head.size ? await extend(root, old.from, head.size, old.path.map(hexBytes)) : null;
-  if (roots === null || !equal(roots[0], root) || !equal(roots[1], head.root)) {
-    throw new Refused(`the head does not continue the head of ${old.from} entries that it names`);
-  }
-  return `${found}; it continues the head of ${old.from} entries`;
+  return [found, ...(await checkContinued(head, bundle.consistency)), ...(await checkPrevious(receipt))].join(
+    "; ",
+  );
 }
 
 /** Every opened artifact is the one its event committed to, and every erased one is covered by a tombstone. */
@@ -224,49 +215,6 @@ async function checkOpenings(receipt: Receipt): Promise<string> {
   return [opened, ...(await checkErased(receipt))].join("; ");
 }
 
-/** What tombstones say of artifacts of this turn: each is an entry of a log of the tenant, under a signed head. */
-async function checkErased(receipt: Receipt): Promise<string[]> {
-  const found: string[] = [];
-  for (const { item, entry, data, head } of receipt.tombstones) {
-    const what = `the tombstone, entry ${entry.idx}`;
-    if (entry.tenant !== receipt.envelope.tenant) throw new Refused(`${what}, is of another tenant`);
-    await requireHead(head, entry.log, item.vkeys, `${what}'s head`);
-    await requireCosignatures(head, []);
-    await requireIncluded(head, data, entry.idx, item.inclusion, what);
-    let before: Place = { event: -1, art: -1 };
-    for (const art of item.arts) {
-      const leaf = await leafHash(hexBytes(artifactOf(receipt, art).c));
-      before = inOrder(before, art);
-      const covered = art.place < entry.count;
-      const root = covered ? await climb(leaf, art.place, entry.count, art.path.map(hexBytes)) : null;
-      if (root === null || hex(root) !== entry.root) {
-        throw new Refused(`${what}, does not cover artifact ${art.event}/${art.art}`);
-      }
-    }
-    found.push(`${item.arts.length} erased by entry ${entry.idx}`);
-  }
-  return found;
-}
-
-interface Place {
-  event: number;
-  art: number;
-}
-
-/** The artifact of a shown event that an opening or an erasure names. */
-function artifactOf({ events }: Receipt, { event, art }: Place): Artifact {
-  const artifact = events[event]?.event?.arts[art];
-  if (artifact === undefined) throw new Refused(`no shown event has an artifact ${event}/${art}`);
-  return artifact;
-}
-
-function inOrder(before: Place, here: Place): Place {
-  if (here.event < before.event || (here.event === before.event && here.art <= before.art)) {
-    throw new Refused(`artifact ${here.event}/${here.art} is out of order`);
-  }
-  return here;
-}
-
 const CHECKS: [string, (receipt: Receipt) => Promise<string>][] = [
   ["events", checkEvents],
   ["signature", checkSignature],
@@ -274,19 +222,6 @@ const CHECKS: [string, (receipt: Receipt) => Promise<string>][] = [
   ["chain", checkChain],
   ["inclusion", checkInclusion],
   ["checkpoint", checkHead],
+  ["addenda", checkAddenda],
   ["openings", checkOpenings],
 ];
-
-async function requireIncluded(
-  head: Head,
-  entry: Bytes,
-  index: number,
-  path: string[],
-  what: string,
-): Promise<void> {
-  const root =
-    index < head.size ? await climb(await leafHash(entry), index, head.size, path.map(hexBytes)) : null;
-  if (root === null || !equal(root, head.root)) {
-    throw new Refused(`${what} is not entry ${index} in the tree of ${head.size} entries`);
-  }
-}

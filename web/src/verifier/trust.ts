@@ -21,13 +21,15 @@ async function ownKeys({ bundle }: Receipt): Promise<string> {
 }
 
 /** Every log that the receipt rests on is pinned with its keys, and enough of the named witnesses cosigned. */
-function byPolicy({ bundle, envelope, tombstones }: Receipt, policy: Policy): string {
+function byPolicy(receipt: Receipt, policy: Policy): string {
+  const { bundle, envelope, tombstones, addenda, previous } = receipt;
   if (!isPolicy(policy)) throw new Refused("the policy has a missing, unknown or malformed field");
   const { logs, quorum, witnesses } = policy;
   if ((quorum === undefined) !== (witnesses === undefined)) {
     throw new Refused("the policy names witnesses without a quorum, or a quorum without witnesses");
   }
-  const stated = tombstones.map(({ entry, item }) => ({ origin: entry.log, vkeys: item.vkeys }));
+  const parts = [...tombstones, ...addenda, ...(previous === null ? [] : [previous])];
+  const stated = parts.map(({ head, item }) => ({ origin: head.origin, vkeys: item.vkeys }));
   for (const { origin, vkeys } of [{ origin: envelope.log, vkeys: bundle.vkeys }, ...stated]) {
     const pinned = logs.filter((log) => log.origin === origin);
     if (pinned.length === 0) throw new Refused("the policy does not name this log");
@@ -44,10 +46,13 @@ function byPolicy({ bundle, envelope, tombstones }: Receipt, policy: Policy): st
   return `${found}, and ${count} of its witnesses cosigned the head, of ${quorum} that it asks for`;
 }
 
-/** The receipt's head is the pinned one, or continues it. */
-function byPin({ bundle, head }: Receipt, note: string): string {
+/** The receipt's head is the pinned one, or continues it; or the last head of the log before does. */
+function byPin({ bundle, head: own, previous }: Receipt, note: string): string {
   const pin = readHead(note);
-  const old = bundle.consistency;
+  const isOfLast = previous !== null && pin.origin === previous.head.origin;
+  const [head, old, whose] = isOfLast
+    ? [previous.head, previous.item.consistency, "the log before's"]
+    : [own, bundle.consistency, "its"];
   if (pin.origin !== head.origin) throw new Refused("the pinned head is of another log");
   const root = pin.size === head.size ? head.root : pin.size === old?.from ? hexBytes(old.root) : null;
   if (root === null) {
@@ -61,7 +66,7 @@ function byPin({ bundle, head }: Receipt, note: string): string {
       `the log's first ${pin.size} entries are not those of the pinned head: it was rewritten`,
     );
   }
-  return `its first ${pin.size} entries are those of the pinned head`;
+  return `${whose} first ${pin.size} entries are those of the pinned head`;
 }
 
 /** The names in verifier keys, in their order: a witness with two keys counts once. */

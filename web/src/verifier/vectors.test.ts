@@ -22,7 +22,18 @@ const BYTES_ONLY = [
   "pins/pin-not-utf-8.txt",
 ];
 const cases = index.filter(({ policy, pin }) => !BYTES_ONLY.includes(policy ?? pin ?? ""));
-const STEPS = ["form", "events", "signature", "key", "chain", "inclusion", "checkpoint", "openings", "trust"];
+const STEPS = [
+  "form",
+  "events",
+  "signature",
+  "key",
+  "chain",
+  "inclusion",
+  "checkpoint",
+  "addenda",
+  "openings",
+  "trust",
+];
 
 describe("a frozen receipt", () => {
   it.each(cases)("$receipt $policy $pin: $why", async ({ receipt, policy, pin, refused }) => {
@@ -40,7 +51,7 @@ describe("a frozen receipt", () => {
   });
 });
 
-it("names its nine steps in order", async () => {
+it("names its ten steps in order", async () => {
   const verdict = await verifyReceipt(read("valid/small.json"));
 
   expect(verdict.steps.map((step) => step.name)).toEqual(STEPS);

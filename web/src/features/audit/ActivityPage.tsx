@@ -3,6 +3,7 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { Download } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
+import { answer, api } from "../../api/client";
 import { Button } from "../../ui/Button";
 import { Failure } from "../../ui/Failure";
 import { Field } from "../../ui/Field";
@@ -11,6 +12,7 @@ import { Empty } from "../../ui/Panel";
 import { Select } from "../../ui/Select";
 import { SkeletonRows } from "../../ui/Skeleton";
 import { AdminPage } from "../admin/AdminFrame";
+import { useFresh } from "../auth/fresh";
 import { usePeople } from "../usage/queries";
 import { EventList } from "./EventList";
 import { type ActivityFilter, actions, everything, exportAddress } from "./filters";
@@ -34,6 +36,12 @@ export default function ActivityPage() {
 }
 
 function ExportMenu({ filter }: { filter: ActivityFilter }) {
+  const fresh = useFresh();
+  const download = async (format: "ndjson" | "csv" | "ocsf") => {
+    // The refusal of a download would be saved as the file: the sign-in is made fresh before.
+    await fresh(() => answer(api.GET("/v1/auth/verify/fresh")));
+    window.location.assign(exportAddress(filter, format));
+  };
   const formats = [
     { format: "ndjson", label: "Lines of JSON" },
     { format: "csv", label: "CSV for a spreadsheet" },
@@ -52,10 +60,12 @@ function ExportMenu({ filter }: { filter: ActivityFilter }) {
             All events that the filters let through
           </DropdownMenu.Label>
           {formats.map(({ format, label }) => (
-            <DropdownMenu.Item key={format} className={menuItem} asChild>
-              <a href={exportAddress(filter, format)} download>
-                {label}
-              </a>
+            <DropdownMenu.Item
+              key={format}
+              className={menuItem}
+              onSelect={() => void download(format).catch(() => {})}
+            >
+              {label}
             </DropdownMenu.Item>
           ))}
         </DropdownMenu.Content>

@@ -13,6 +13,8 @@ export interface ShownEvent {
   about: string[];
   body: string;
   leaf: string | null;
+  /** Whether it came after the turn was sealed. */
+  isLate: boolean;
 }
 
 export interface ShownKey {
@@ -53,12 +55,25 @@ function read(bytes: Uint8Array): Bundle | null {
     index: numberOf(envelope.idx),
     outcome: textOf(envelope.outcome),
     sealedAt: numberOf(envelope.sealed_us),
-    events: bundle.events.map((entry: unknown, seq) => shownEvent(isRecord(entry) ? entry : {}, seq)),
+    events: [...shownEvents(bundle.events, 0, false), ...lateEvents(bundle.addenda)],
     keys: bundle.vkeys.filter((key): key is string => typeof key === "string").map(readKey),
   };
 }
 
-function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
+function shownEvents(entries: unknown[], first: number, isLate: boolean): ShownEvent[] {
+  return entries.map((entry, at) => shownEvent(isRecord(entry) ? entry : {}, first + at, isLate));
+}
+
+/** The events of every addendum, each numbered as its entry says. */
+function lateEvents(addenda: unknown): ShownEvent[] {
+  if (!Array.isArray(addenda)) return [];
+  return addenda.filter(isRecord).flatMap((item) => {
+    const first = numberOf(parse(textOf(item.leaf)).first) ?? 0;
+    return Array.isArray(item.events) ? shownEvents(item.events, first, true) : [];
+  });
+}
+
+function shownEvent(entry: Record<string, unknown>, seq: number, isLate: boolean): ShownEvent {
   if (typeof entry.event !== "string") {
     return {
       seq,
@@ -69,6 +84,7 @@ function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
       about: [],
       body: "",
       leaf: textOf(entry.leaf),
+      isLate,
     };
   }
   const event = parse(entry.event);
@@ -87,6 +103,7 @@ function shownEvent(entry: Record<string, unknown>, seq: number): ShownEvent {
     about: ["model", "decision", "op", "outcome"].map((name) => textOf(body[name])).filter(Boolean),
     body: Object.keys(body).length > 0 ? JSON.stringify(body, null, 2) : "",
     leaf: null,
+    isLate,
   };
 }
 

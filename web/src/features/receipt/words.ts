@@ -27,11 +27,15 @@ const steps: Record<string, { title: string; why: string }> = {
   },
   checkpoint: {
     title: "The log’s head is signed, twice",
-    why: "Once with Ed25519, once with ML-DSA-44, which quantum computers are not expected to break.",
+    why: "Once with Ed25519, once with ML-DSA-44, which quantum computers are not expected to break. What the receipt says of witnesses, an older head or the log of the year before holds too.",
+  },
+  addenda: {
+    title: "What came later was added, not put in",
+    why: "An event that came after the seal stands in an entry of its own, which names the sealed turn. The turn stays as it was.",
   },
   openings: {
     title: "Disclosed texts are the recorded ones",
-    why: "Where the receipt reveals a prompt or an answer, it fits the commitment made at the time.",
+    why: "Where the receipt reveals a prompt or an answer, it fits the commitment made at the time; what was erased is covered by an entry that says so.",
   },
   turn: {
     title: "It is the receipt of this answer",
@@ -92,6 +96,7 @@ const events: Record<string, string> = {
   "audit.exported": "The log was exported",
   "audit.contents_opened": "Contents of a turn were opened",
   "audit.erased": "Contents were erased",
+  "audit.addendum_made": "Something was added to a sealed turn",
 };
 
 export function eventWords(type: string): string {

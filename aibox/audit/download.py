@@ -1,0 +1,53 @@
+"""Fetches a file over HTTP for a command, with an API key that goes nowhere else."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import IO, Any
+
+SECONDS = 30
+
+
+class UsageError(Exception):
+    """The command cannot do what it was asked; the text says why."""
+
+
+class NotThere(Exception):
+    """The server has no such file."""
+
+
+def download(url: str, *, key: str, limit: int, what: str) -> bytes:
+    """The first `limit` bytes of what the server gives. Raises `NotThere`, and `UsageError`, which names `what`."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url} is not an http or https address")
+    headers = {"Accept": "application/json, application/octet-stream;q=0.9, text/plain;q=0.8"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was just looked at
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as answer:
+            data: bytes = answer.read(limit)
+    except urllib.error.HTTPError as why:
+        if why.code == 404:
+            raise NotThere(_sentence(why)) from None
+        raise UsageError(f"the server refused {what}: {_sentence(why)}") from None
+    except (OSError, ValueError) as why:  # urllib's own are OSErrors
+        raise UsageError(f"{url} cannot be reached: {getattr(why, 'reason', why)}") from None
+    return data
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The API key goes to the named server and nowhere else."""
+
+    def redirect_request(self, req: object, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str) -> None:
+        return None
+
+
+def _sentence(why: urllib.error.HTTPError) -> str:
+    """What AIBox's error says, or else the status."""
+    try:
+        body: dict[str, Any] = json.loads(why.read(64 * 1024))
+        fields = "; ".join(field["error"] for field in body.get("fields", []))
+        return f"{body['error']} {fields}".strip()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):  # another server's error page
+        return f"{why.code} {why.reason}"
