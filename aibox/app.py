@@ -35,6 +35,7 @@ from aibox.core.http import Outgoing
 from aibox.core.jobs import Jobs
 from aibox.core.keyring import Rings, load_rings
 from aibox.core.keys import DataKeys
+from aibox.core.mail import Mail
 from aibox.core.telemetry import Telemetry
 from aibox.core.turn import Turn
 from aibox.gateway.errors import EXCEPTION_HANDLERS
@@ -47,11 +48,13 @@ from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
 from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
 from aibox.guardrail.service import GuardrailService
 from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
+from aibox.identity.admin_routes import ROUTES as IDENTITY_ADMIN_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES as IDENTITY_ROUTES
 from aibox.identity.service import IdentityService
 from aibox.knowledge.handlers import subscribe as subscribe_knowledge
+from aibox.knowledge.reading import MessageReader
 from aibox.knowledge.routes import ROUTES as KNOWLEDGE_ROUTES
 from aibox.knowledge.service import KnowledgeService
 from aibox.knowledge.wiki import WikiService
@@ -224,6 +227,7 @@ def build(settings: Settings) -> System:
         keys=keys,
         http=http,
         cache=cache,
+        mail=Mail(settings.mail),
         base_url=settings.base_url,
         production=settings.is_production,
     )
@@ -291,6 +295,8 @@ def build(settings: Settings) -> System:
         knowledge=knowledge,
         router=router,
     )
+    reader = MessageReader(settings.knowledge, data / "reading")
+    completions = Completions(log, guardrail, router, router, reader, DIALECTS)
     subscribe_observability(bus, observability, exporter)
     subscribe_runtime(bus, connections, conversations, log)
     subscribe_memory(bus, memories, log)
@@ -313,7 +319,7 @@ def build(settings: Settings) -> System:
         room=Room(log, data, reserve_mb=settings.audit.reserve_mb),
         audit=audit,
         trail=trail,
-        live_replay=LiveReplay(trail, log, guardrail.guarded(router)),
+        live_replay=LiveReplay(trail, log, completions),
         log_console=Console(connections, log, keys, objects, trail, audit.copies, data / "keys.json"),
         erasure=Erasure(settings.audit, connections, log, keys, objects, delivery, bus, identity),
         budgets=budgets,
@@ -331,7 +337,7 @@ def build(settings: Settings) -> System:
         conversations=conversations,
         chat=ChatService(parts, audit, conversations),
         sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
-        completions=Completions(log, guardrail, router, router, DIALECTS),
+        completions=completions,
         embeddings=Embeddings(log, guardrail, router),
     )
 
@@ -353,6 +359,10 @@ def create_app(system: System) -> App:
         "connections": system.connections,
         "identity": system.identity,
         "account": system.identity.account,
+        "roles": system.identity.roles,
+        "invitations": system.identity.invitations,
+        "sign_in_services": system.identity.sign_in_services,
+        "tenants": system.identity.tenants,
         "receipts": system.audit,
         "trail": system.trail,
         "erasures": system.erasure,
@@ -378,6 +388,7 @@ def create_app(system: System) -> App:
             *GATEWAY_ROUTES,
             *IDENTITY_ROUTES,
             *ACCOUNT_ROUTES,
+            *IDENTITY_ADMIN_ROUTES,
             *RUNTIME_ROUTES,
             *ROUTER_ROUTES,
             *GUARDRAIL_ROUTES,

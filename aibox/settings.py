@@ -20,6 +20,7 @@ from aibox.core.connections import Settings as DatabaseSettings
 from aibox.core.errors import BootRefused
 from aibox.core.http import Settings as HttpSettings
 from aibox.core.keyring import Settings as KeysSettings
+from aibox.core.mail import Settings as MailSettings
 from aibox.core.telemetry import Settings as LogSettings
 from aibox.gateway import LimitsSettings
 from aibox.gateway import Settings as GatewaySettings
@@ -55,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys: KeysSettings = field(default_factory=KeysSettings)
     log: LogSettings = field(default_factory=LogSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)

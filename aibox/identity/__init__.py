@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from aibox.core.errors import AIBoxError, BadRequest, Conflict, Forbidden
 from aibox.core.events import Event
-from aibox.core.turn import Principal, Turn
+from aibox.core.turn import CostLimits, Permissions, Principal, Turn
 
 API_PREFIXES = ("/v1", "/api", "/auth", "/docs", "/metrics")
 """Paths where credentials are read; all others are health checks and the web app's own files."""
@@ -349,19 +349,99 @@ class LastOwner(Conflict):
     sentence = "The last owner cannot be removed or demoted."
 
 
+class RoleInUse(Conflict):
+    """People, open invitations or groups still have the role."""
+
+    code = "role_in_use"
+    sentence = "Somebody still has this role. Take it from them first."
+
+
 SessionKind = Literal["web", "token", "device"]
 Status = Literal["active", "suspended", "deactivated"]
-Role = Literal["owner", "admin", "member", "viewer"]
+ShippedRole = Literal["owner", "admin", "member", "viewer"]
+TenantStatus = Literal["active", "suspended"]
+Fresh = bool | Literal["people"]
+"""Whether a route asks for a sign-in of the last ten minutes: True never takes a key, `people` asks it of people only,
+and a key passes by its scope (docs/decisions/2026-11-keys-and-fresh-sign-in.md)."""
 ANY_SCOPE = "any"
 """What a route states as its scope when every API key may call it."""
 
-Scope = Literal["chat", "models", "memory", "knowledge", "sandbox", "agents", "audit:read", "metrics", "admin"]
+Scope = Literal["chat", "models", "memory", "knowledge", "sandbox", "agents", "audit:read", "erase", "metrics", "admin"]
+
+
+class AgentRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a role may do with agents."""
+
+    create: bool = False
+    delete: bool = False
+    configure: bool = False
+
+
+class MemoryRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a role may do with what is remembered."""
+
+    read_own: bool = False
+    read_team: bool = False
+    read_org: bool = False
+    write: bool = False
+    delete: bool = False
+    share: bool = False
+
+
+class ToolRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which tools a role may use: `"*"` is all of them, and what is denied stays so whatever another role allows."""
+
+    allowed: list[str] = []
+    denied: list[str] = []
+
+
+class AdminRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a role administers."""
+
+    manage_users: bool = False
+    manage_roles: bool = False
+    manage_templates: bool = False
+    manage_providers: bool = False
+    view_audit_log: bool = False
+    manage_tenant: bool = False
+
+
+class CostRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person with the role may spend, in US dollars; None: the role sets no limit. The lowest of several holds.
+
+    One call may cost at most `per_request_limit_usd`.
+    """
+
+    monthly_limit_usd: Decimal | None = None
+    per_request_limit_usd: Decimal | None = None
+
+
+class RoleRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The permission object of one role. What is left out is not granted."""
+
+    chat: bool = False
+    agents: AgentRights = AgentRights()
+    memory: MemoryRights = MemoryRights()
+    tools: ToolRights = field(default_factory=ToolRights)
+    admin: AdminRights = AdminRights()
+    cost: CostRights = CostRights()
+
+
+class Role(Struct, frozen=True, kw_only=True):
+    """A role of the tenant: a shipped one, which nobody changes, or one that was made here. `people` have it."""
+
+    name: str
+    label: str
+    about: str
+    is_shipped: bool
+    permissions: RoleRights
+    people: int
 
 
 class User(Struct, frozen=True, kw_only=True):
     """A person of a tenant. `handle` is the part before the @, with a number where that is taken.
 
-    `pseudonym` is random: what events call the person.
+    `pseudonym` is random: what events call the person. `permissions` and `limits` are what their roles give together.
     """
 
     id: UUID
@@ -374,6 +454,8 @@ class User(Struct, frozen=True, kw_only=True):
     status: Status
     created_at: datetime
     issuer: str = ""
+    permissions: Permissions = Permissions()
+    limits: CostLimits = CostLimits()
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -497,6 +579,63 @@ class PushRequest(Struct, frozen=True, kw_only=True):
 Grant = WebGrant | TokenGrant
 
 
+class Invitation(Struct, frozen=True, kw_only=True):
+    """Someone was asked to join by a link that is good once, until `expires_at`."""
+
+    id: UUID
+    email: str
+    roles: tuple[str, ...]
+    invited_by: UUID
+    created_at: datetime
+    expires_at: datetime
+
+
+class Invited(Struct, frozen=True, kw_only=True):
+    """A new invitation. `link` is shown this once; `is_sent` says whether a mail server has taken it."""
+
+    invitation: Invitation
+    link: str
+    is_sent: bool
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """What the page behind an invitation's link shows."""
+
+    email: str
+    tenant: str
+    expires_at: datetime
+
+
+class KeyHealth(Struct, frozen=True, kw_only=True):
+    """The keys of an issuer as this process knows them. Ages are in seconds; None: not fetched yet."""
+
+    keys: int
+    age: int | None
+    failure: str | None
+
+
+class SignInService(Struct, frozen=True, kw_only=True):
+    """An issuer of the table as administrators see it. `groups` are ours by the issuer's name of them.
+
+    `is_set_here` says whether they were set in this tenant; otherwise they are those of the settings.
+    """
+
+    issuer: Issuer
+    groups_claim: str
+    groups: dict[str, str]
+    is_set_here: bool
+    health: KeyHealth
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """A tenant of the installation."""
+
+    id: UUID
+    name: str
+    status: str
+    created_at: datetime
+
+
 class Examined(Struct, frozen=True, kw_only=True):
     """What a verified access token of an issuer says, and who its bearer would be here."""
 
@@ -506,6 +645,8 @@ class Examined(Struct, frozen=True, kw_only=True):
     subject: str
     roles: tuple[str, ...]
     is_known: bool
+    refused: str = ""
+    """The code with which they would be refused, such as `role_not_mapped`; empty: they would get in."""
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -562,11 +703,11 @@ class Identity(Protocol):
         """The principal of a request's credential, None without one. Raises the 401 or 403 of identity.md's tables."""
         ...
 
-    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: bool = False) -> None:
+    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: Fresh = False) -> None:
         """Raise unless `turn`'s principal meets `policy`: `public`, `signed-in`, or a dotted permission.
 
-        With an API key `scope` must be among its scopes or `any`, and a route without a scope takes no key. `fresh`
-        asks for a sign-in of the last ten minutes, never a key. A denial is an event. Raises `MissingToken`,
+        Several permissions with ` or ` between them: one is enough. With an API key `scope` must be among its scopes
+        or `any`, and a route without a scope takes no key. A denial is an event. Raises `MissingToken`,
         `Forbidden`, `InsufficientScope` or `InsufficientUserAuthentication`.
         """
         ...
@@ -629,6 +770,30 @@ class Identity(Protocol):
         """
         ...
 
+    async def passkey_options(self) -> tuple[str, dict[str, Any]]:
+        """(challenge token, options for `navigator.credentials.get`) of a sign-in by a passkey alone.
+
+        Raises `MethodDisabled`.
+        """
+        ...
+
+    async def sign_in_by_passkey(
+        self, turn: Turn, *, token: str, assertion: Mapping[str, Any], client: Client, browser: bool
+    ) -> Grant | Pending:
+        """Sign in by a passkey that names its person, which counts as both factors.
+
+        Raises `MethodDisabled`, `ChallengeInvalid`, `WebauthnFailed` or `RateLimited`.
+        """
+        ...
+
+    def offers_passkey(self) -> bool:
+        """Whether one can sign in by a passkey alone."""
+        ...
+
+    def is_multi(self) -> bool:
+        """Whether a sign-in names its tenant, because there are several."""
+        ...
+
     def allows_anonymous(self) -> bool:
         """Whether sign-in is switched off and every caller is an anonymous member."""
         ...
@@ -647,8 +812,11 @@ class Identity(Protocol):
 
     async def complete_sso(
         self, turn: Turn, query: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], client: Client
-    ) -> tuple[Grant | Pending, str, str]:
-        """(what the browser gets, the page to go to, the `Set-Cookie` value that ends the sign-in under way)."""
+    ) -> tuple[Grant | Pending | None, str, str]:
+        """(what the browser gets, the page to go to, the `Set-Cookie` value that ends the sign-in under way).
+
+        It gets None where an administrator only tried it (`SignInServices.begin_test`).
+        """
         ...
 
     async def examine(self, token: str) -> Examined:
@@ -838,8 +1006,122 @@ class Account(Protocol):
         ...
 
 
+@runtime_checkable
+class Roles(Protocol):
+    """The roles of the turn's tenant. Nobody makes, changes or deletes one that gives more than they have themselves,
+    nor changes one so that anybody could do more than that."""
+
+    async def all(self, turn: Turn) -> list[Role]:
+        """The shipped ones, then those made here, by name."""
+        ...
+
+    async def one(self, turn: Turn, name: str) -> Role: ...
+
+    async def create(self, turn: Turn, *, name: str, label: str, about: str, permissions: RoleRights) -> Role:
+        """A new role. Raises `Conflict` for a name that is taken, `ValidationFailed`, or `Forbidden`."""
+        ...
+
+    async def change(
+        self, turn: Turn, name: str, *, label: str | None, about: str | None, permissions: RoleRights | None
+    ) -> Role:
+        """Change a role made here, in effect for running sessions within a second; None leaves a part as it is."""
+        ...
+
+    async def delete(self, turn: Turn, name: str) -> None:
+        """Raises `RoleInUse` while anybody has it."""
+        ...
+
+
+@runtime_checkable
+class Invitations(Protocol):
+    """Asking people to join by a one-use link. Who invites needs `admin.manage_users` and gives no more than they have,
+    at the time of the invitation and when it is accepted."""
+
+    async def invite(self, turn: Turn, *, email: str, roles: Sequence[str], days: int) -> Invited:
+        """A new link, which voids an earlier one for the same address. Raises `Conflict` when they are here already."""
+        ...
+
+    async def open_ones(self, turn: Turn) -> list[Invitation]:
+        """Those that were neither accepted nor revoked, expired ones too, newest first."""
+        ...
+
+    async def revoke(self, turn: Turn, invitation_id: UUID) -> None: ...
+
+    async def welcome(self, token: str, client: Client) -> Welcome:
+        """What the page behind the link shows. Raises `ChallengeInvalid` for whatever is wrong, or `RateLimited`."""
+        ...
+
+    async def accept(self, *, token: str, name: str, password: str, client: Client, browser: bool) -> Grant | Pending:
+        """Make the account and sign it in. Raises `ChallengeInvalid`, or `ValidationFailed` (the link stays good)."""
+        ...
+
+    async def accept_by_sso(self, *, token: str, alias: str, client: Client) -> tuple[str, str]:
+        """As `Identity.begin_sso`; the account is then made for whom the other service vouches for."""
+        ...
+
+
+@runtime_checkable
+class SignInServices(Protocol):
+    """The issuers of the settings, and what this tenant decides of them: which groups have which roles.
+
+    Nobody maps a group to a role, or takes one from it, that gives more than they have themselves.
+    """
+
+    async def all(self, turn: Turn) -> list[SignInService]:
+        """Those that people of this tenant can come from."""
+        ...
+
+    async def map_groups(self, turn: Turn, alias: str, *, claim: str, groups: Mapping[str, str]) -> SignInService:
+        """Which claim names a person's groups, and our role by the name of each; from the next token on."""
+        ...
+
+    async def unmap_groups(self, turn: Turn, alias: str) -> SignInService:
+        """Back to what the settings say."""
+        ...
+
+    async def check(self, turn: Turn, alias: str) -> SignInService:
+        """Fetch the issuer's keys now."""
+        ...
+
+    async def examine(self, turn: Turn, alias: str, token: str) -> Examined:
+        """Read an access token of the issuer as a request would, and change nothing."""
+        ...
+
+    async def begin_test(self, turn: Turn, alias: str) -> tuple[str, str]:
+        """As `Identity.begin_sso`, to see what comes back: nobody is signed in by it."""
+        ...
+
+    async def tested(self, turn: Turn, test: str) -> Examined:
+        """What came back of the caller's test, once. Raises `ChallengeInvalid`."""
+        ...
+
+
+@runtime_checkable
+class Tenants(Protocol):
+    """The turn's own tenant, and for who runs an installation of several all of them."""
+
+    async def own(self, turn: Turn) -> Tenant: ...
+
+    async def rename(self, turn: Turn, name: str) -> Tenant: ...
+
+    async def all(self, turn: Turn) -> list[Tenant]:
+        """Every tenant, oldest first. Raises `NotFound` in a single-tenant installation, as the others do."""
+        ...
+
+    async def create(self, turn: Turn, *, name: str, owner_email: str) -> tuple[Tenant, Invited]:
+        """A further tenant, and the invitation of its first owner. Raises `Conflict` for a name that is taken."""
+        ...
+
+    async def set_status(self, turn: Turn, tenant: UUID, status: TenantStatus) -> Tenant:
+        """Suspend a tenant, whose people are out within a second, or let it in again; never one's own."""
+        ...
+
+
 class SignedIn(Event, frozen=True, kw_only=True):
-    """Someone signed in by `password`, `setup`, `oidc` or `pairing`. Address and user agent are its artifact."""
+    """Someone signed in by `password`, `setup`, `oidc`, `invitation`, `passkey` or `pairing`.
+
+    Address and user agent are its artifact.
+    """
 
     type: ClassVar[str] = "auth.login"
     actor: str
@@ -914,6 +1196,58 @@ class TenantCreated(Event, frozen=True, kw_only=True):
     target: str
 
 
+class TenantRenamed(Event, frozen=True, kw_only=True):
+    """A tenant got another name."""
+
+    type: ClassVar[str] = "admin.tenant.renamed"
+    actor: str
+    target: str
+
+
+class TenantStatusChanged(Event, frozen=True, kw_only=True):
+    """A tenant was suspended or let in again. It stands in the log of that tenant, and in that of who did it."""
+
+    type: ClassVar[str] = "admin.tenant.status_changed"
+    actor: str
+    target: str
+    status: str
+
+
+class GroupsMapped(Event, frozen=True, kw_only=True):
+    """Which groups of an issuer have which roles was changed: `roles` are all that are mapped to from then on."""
+
+    type: ClassVar[str] = "admin.sso.groups_mapped"
+    actor: str
+    target: str
+    claim: str
+    roles: tuple[str, ...]
+
+
+class InvitationCreated(Event, frozen=True, kw_only=True):
+    """Someone was invited, with these roles. The address stands in the invitation only."""
+
+    type: ClassVar[str] = "admin.invitation.created"
+    actor: str
+    target: str
+    roles: tuple[str, ...]
+
+
+class InvitationRevoked(Event, frozen=True, kw_only=True):
+    """An invitation was taken back, or a newer one for the same address took its place."""
+
+    type: ClassVar[str] = "admin.invitation.revoked"
+    actor: str
+    target: str
+
+
+class InvitationAccepted(Event, frozen=True, kw_only=True):
+    """An invitation was used. Who joined stands in the `admin.user.created` beside it."""
+
+    type: ClassVar[str] = "admin.invitation.accepted"
+    actor: str
+    target: str
+
+
 class SetupLinkCreated(Event, frozen=True, kw_only=True):
     """A one-use link for the first owner was made; earlier ones are void."""
 
@@ -937,6 +1271,32 @@ class UserRolesChanged(Event, frozen=True, kw_only=True):
     actor: str
     target: str
     roles: tuple[str, ...]
+
+
+class RoleCreated(Event, frozen=True, kw_only=True):
+    """A role was made, with these rights: `memory.write`, `tools.*`, `!tools.shell` (denied), `cost.monthly_usd=10`."""
+
+    type: ClassVar[str] = "admin.role.created"
+    actor: str
+    target: str
+    rights: tuple[str, ...]
+
+
+class RoleChanged(Event, frozen=True, kw_only=True):
+    """A role was changed, and has these rights from then on."""
+
+    type: ClassVar[str] = "admin.role.changed"
+    actor: str
+    target: str
+    rights: tuple[str, ...]
+
+
+class RoleDeleted(Event, frozen=True, kw_only=True):
+    """A role that nobody had was deleted."""
+
+    type: ClassVar[str] = "admin.role.deleted"
+    actor: str
+    target: str
 
 
 class UserStatusChanged(Event, frozen=True, kw_only=True):

@@ -25,15 +25,16 @@ from aibox.identity import (
     UserSignedOut,
     UserStatusChanged,
 )
+from aibox.identity.definitions import defined, rights_here, roles_here
 from aibox.identity.models import PasswordRow, SetupLinkRow, UserRow
 from aibox.identity.passwords import Passwords, weakness
-from aibox.identity.roles import checked_roles, covers, unite
+from aibox.identity.roles import Rights, covers, rights_of
 from aibox.identity.secrets import digest, new_secret
 from aibox.identity.standing import CHANNEL, Standing
 
 ANONYMOUS_EMAIL = "anonymous@localhost"
 SETUP_LIFE = timedelta(hours=24)
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
+EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
 
 def actor(turn: Turn) -> str:
@@ -44,31 +45,41 @@ def actor(turn: Turn) -> str:
 class Accounts:
     """Reads and writes the people of the turn's tenant."""
 
-    def __init__(self, db: Database, passwords: Passwords, standing: Standing) -> None:
+    def __init__(self, db: Database, passwords: Passwords, standing: Standing, *, is_multi: bool = False) -> None:
         self._db = db
         self._passwords = passwords
         self._standing = standing
+        self._is_multi = is_multi
 
     async def create(self, turn: Turn, *, name: str, email: str, password: str, roles: Sequence[str]) -> User:
-        require_manager(turn, roles := checked_roles(roles))
-        name, email = _checked(name, email, password)
-        stored = await self._passwords.hash(password)
+        require_manager(turn)
+        async with self._db.read(turn) as session:
+            roles, rights = await roles_here(session, turn.tenant, roles, is_multi=self._is_multi)
+        require_manager(turn, rights)
+        name, email, stored = await self.prepared(name, email, password)
         async with self._db.work(turn) as work:
-            return user_of(await _add(work, turn, name=name, email=email, stored=stored, roles=roles))
+            row = await add(work, turn, name=name, email=email, stored=stored, roles=roles)
+            return await loaded(work.session, row)
+
+    async def prepared(self, name: str, email: str, password: str) -> tuple[str, str, str]:
+        """(name, e-mail, password's hash) as they are stored. Raises `ValidationFailed`."""
+        name, email = _checked(name, email, password)
+        return name, email, await self._passwords.hash(password)
 
     async def all(self, turn: Turn) -> list[User]:
         require_manager(turn)
         async with self._db.read(turn) as session:
+            own = await defined(session, turn.tenant)
             rows = await session.scalars(
                 select(UserRow).where(UserRow.tenant == turn.tenant).order_by(UserRow.created_at, UserRow.id)
             )
-            return [user_of(row) for row in rows]
+            return [user_of(row, rights_of(row.roles, own)) for row in rows]
 
     async def one(self, turn: Turn, user_id: UUID) -> User:
         if user_id != turn.principal.id:
             require_manager(turn)
         async with self._db.read(turn) as session:
-            return user_of(await _load(session, turn, user_id))
+            return await loaded(session, await _load(session, turn, user_id))
 
     async def by_email(self, turn: Turn, email: str) -> User:
         require_manager(turn)
@@ -76,7 +87,7 @@ class Accounts:
             found = await _named(session, turn, email)
             if found is None:
                 raise NotFound()
-            return user_of(found)
+            return await loaded(session, found)
 
     async def rename(self, turn: Turn, user_id: UUID, name: str) -> User:
         _refuse({"name": _name_problem(name := name.strip())})
@@ -84,11 +95,13 @@ class Accounts:
             row = await reach(work.session, turn, user_id)
             row.name = name
             work.record(UserRenamed(actor=actor(turn), target=row.pseudonym))
-        return user_of(row)
+            return await loaded(work.session, row)
 
     async def set_roles(self, turn: Turn, user_id: UUID, roles: Sequence[str]) -> User:
-        require_manager(turn, roles := checked_roles(roles))
+        require_manager(turn)
         async with self._db.work(turn) as work:
+            roles, rights = await roles_here(work.session, turn.tenant, roles, is_multi=self._is_multi)
+            require_manager(turn, rights)
             row = await reach(work.session, turn, user_id)
             if "owner" not in roles:
                 await _keep_an_owner(work, turn, row)
@@ -96,7 +109,7 @@ class Accounts:
             work.record(UserRolesChanged(actor=actor(turn), target=row.pseudonym, roles=tuple(roles)))
             await announce(work.session, row.id)
         self._standing.forget(row.id)
-        return user_of(row)
+        return user_of(row, rights)
 
     async def set_status(self, turn: Turn, user_id: UUID, status: Status) -> User:
         require_manager(turn)
@@ -108,8 +121,9 @@ class Accounts:
             row.status = status
             work.record(UserStatusChanged(actor=actor(turn), target=row.pseudonym, status=status))
             await announce(work.session, row.id)
+            user = await loaded(work.session, row)
         self._standing.forget(row.id)
-        return user_of(row)
+        return user
 
     async def set_password(self, turn: Turn, user_id: UUID, password: str) -> None:
         async with self._db.read(turn) as session:
@@ -139,6 +153,7 @@ class Accounts:
         async with self._db.read(turn) as session:
             row = await _named(session, turn, username)
             secret = None if row is None else await session.get(PasswordRow, (turn.tenant, row.id))
+            user = None if row is None else await loaded(session, row)
         stored = None if secret is None else secret.hash
         if not await self._passwords.verify(password, stored) or row is None or row.status != "active":
             return None
@@ -146,21 +161,23 @@ class Accounts:
             fresh = await self._passwords.hash(password)
             async with self._db.work(turn) as work:
                 await _store_password(work, row, fresh)
-        return user_of(row)
+        return user
 
     async def provide_anonymous(self, turn: Turn) -> Principal:
         """Whom every caller is while sign-in is switched off: a member without a password."""
         async with self._db.work(turn) as work:
             row = await _named(work.session, turn, ANONYMOUS_EMAIL)
             if row is None:
-                row = await _add(work, turn, name="Anonymous", email=ANONYMOUS_EMAIL, stored=None, roles=["member"])
+                row = await add(work, turn, name="Anonymous", email=ANONYMOUS_EMAIL, stored=None, roles=["member"])
+            rights = await rights_here(work.session, turn.tenant, row.roles)
         return Principal(
             kind="user",
             tenant=row.tenant,
             id=row.id,
             pseudonym=row.pseudonym,
             roles=tuple(row.roles),
-            permissions=unite(row.roles),
+            permissions=rights.permissions,
+            limits=rights.limits,
         )
 
     async def has_owner(self, turn: Turn) -> bool:
@@ -186,17 +203,17 @@ class Accounts:
         """The first owner, by a setup token. Raises `ChallengeInvalid`, or `ValidationFailed` (the token remains)."""
         async with self._db.read(turn) as session:
             await _usable_link(session, turn, token, lock=False)
-        name, email = _checked(name, email, password)
-        stored = await self._passwords.hash(password)
+        name, email, stored = await self.prepared(name, email, password)
         async with self._db.work(turn) as work:
             link = await _usable_link(work.session, turn, token, lock=True)
             link.used_at = datetime.now(UTC)
-            return user_of(await _add(work, turn, name=name, email=email, stored=stored, roles=["owner"]))
+            row = await add(work, turn, name=name, email=email, stored=stored, roles=["owner"])
+            return await loaded(work.session, row)
 
 
-def require_manager(turn: Turn, roles: Sequence[str] = ()) -> None:
-    """Raise `Forbidden` unless the caller manages people and may itself do all that `roles` permit."""
-    if not turn.principal.may("admin.manage_users") or not covers(turn.principal, roles):
+def require_manager(turn: Turn, rights: Rights | None = None) -> None:
+    """Raise `Forbidden` unless the caller manages people and may itself do all that `rights` allow."""
+    if not turn.principal.may("admin.manage_users") or not (rights is None or covers(turn.principal, rights)):
         raise Forbidden()
 
 
@@ -206,7 +223,7 @@ async def reach(session: AsyncSession, turn: Turn, user_id: UUID) -> UserRow:
         require_manager(turn)
     row = await _load(session, turn, user_id)
     if user_id != turn.principal.id:
-        require_manager(turn, row.roles)
+        require_manager(turn, await rights_here(session, turn.tenant, row.roles))
     return row
 
 
@@ -230,7 +247,8 @@ async def _named(session: AsyncSession, turn: Turn, name: str) -> UserRow | None
     )
 
 
-async def _add(work: Work, turn: Turn, *, name: str, email: str, stored: str | None, roles: Sequence[str]) -> UserRow:
+async def add(work: Work, turn: Turn, *, name: str, email: str, stored: str | None, roles: Sequence[str]) -> UserRow:
+    """A new local account. Raises `Conflict` for an e-mail that is here already."""
     row = UserRow(
         tenant=turn.tenant,
         id=uuid7(),
@@ -316,7 +334,12 @@ async def _usable_link(session: AsyncSession, turn: Turn, token: str, *, lock: b
     return link
 
 
-def user_of(row: UserRow) -> User:
+async def loaded(session: AsyncSession, row: UserRow) -> User:
+    """The person of this row, with what their roles permit now."""
+    return user_of(row, await rights_here(session, row.tenant, row.roles))
+
+
+def user_of(row: UserRow, rights: Rights) -> User:
     """The person as other modules know one."""
     return User(
         id=row.id,
@@ -329,6 +352,8 @@ def user_of(row: UserRow) -> User:
         status=row.status,  # type: ignore[arg-type] # the table's CHECK says so
         created_at=row.created_at,
         issuer=row.issuer,
+        permissions=rights.permissions,
+        limits=rights.limits,
     )
 
 
@@ -336,7 +361,7 @@ def _checked(name: str, email: str, password: str) -> tuple[str, str]:
     name, email = name.strip(), email.strip().casefold()
     problems = {
         "name": _name_problem(name),
-        "email": None if _EMAIL.fullmatch(email) else "Write an e-mail address.",
+        "email": None if EMAIL.fullmatch(email) else "Write an e-mail address.",
         "password": weakness(password, person=(email, email.partition("@")[0], name)),
     }
     _refuse(problems)

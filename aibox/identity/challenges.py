@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aibox.core.errors import RateLimited
 from aibox.core.turn import uuid7
-from aibox.identity import ChallengeInvalid, Client, InvalidGrant, Method, PushRequest, SlowDown
+from aibox.identity import ChallengeInvalid, Client, Examined, InvalidGrant, Method, PushRequest, SlowDown
 from aibox.identity.secrets import new_secret
 from aibox.stores import Cache
 
@@ -218,6 +218,30 @@ class Nonces:
         return challenge
 
 
+class Tests:
+    """What came back of sign-ins that an administrator only tried: read once, by who tried it, within five minutes."""
+
+    SECONDS = 300
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def keep(self, tenant: UUID, user: UUID, examined: Examined) -> str:
+        """The name by which it can be read."""
+        test = new_secret()
+        await self._cache.set(_test(tenant, user, test), msgspec.json.encode(examined), ttl=self.SECONDS)
+        return test
+
+    async def take(self, tenant: UUID, user: UUID, test: str) -> Examined:
+        """What came back, which is forgotten. Raises `ChallengeInvalid`."""
+        name = _test(tenant, user, test)
+        stored = await self._cache.get(name)
+        if stored is None:
+            raise ChallengeInvalid("This test is over; begin it again.")
+        await self._cache.delete(name)
+        return msgspec.json.decode(stored, type=Examined)
+
+
 def new_waiting_id() -> str:
     """A challenge's public name, which opens nothing."""
     return str(uuid7())
@@ -231,6 +255,10 @@ def client_digest(client: Client) -> str:
 def is_recent(auth_time: int | None, *, within: float) -> bool:
     """Whether a person proved who they are within so many seconds."""
     return auth_time is not None and time.time() - auth_time <= within
+
+
+def _test(tenant: UUID, user: UUID, test: str) -> str:
+    return f"sso:test:{tenant}:{user}:{hashlib.sha256(test.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def _signin(token: str) -> str:

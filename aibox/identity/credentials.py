@@ -4,6 +4,7 @@ Until a credential is found no tenant is known, so these look-ups stand outside 
 """
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +14,12 @@ from msgspec.structs import replace
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.keyring import Ring
-from aibox.core.turn import CostLimits, Principal
+from aibox.core.turn import Principal
 from aibox.identity import InvalidApiKey, SessionRevoked, TenantNotProvisioned
+from aibox.identity.definitions import DEFINED
 from aibox.identity.federation import Federation
 from aibox.identity.issuers import Issuers
-from aibox.identity.roles import unite
+from aibox.identity.roles import rights_of, stored_rights
 from aibox.identity.secrets import api_key_digests, digest, is_api_key
 from aibox.identity.standing import Found
 from aibox.identity.tokens import LEEWAY, AccessTokens, parse
@@ -25,20 +27,20 @@ from aibox.identity.tokens import LEEWAY, AccessTokens, parse
 NOTED_SECONDS = 60
 """How exact `seen_at` and `used_at` are: a busy session writes at most one row a minute."""
 
-SESSION = """
+SESSION = f"""
 SELECT s.id, s.tenant, s.user_id, s.kind, s.seen_at, s.expires_at, s.revoked_at, s.auth_time, s.amr, s.issuer,
-       u.pseudonym, u.roles, u.status, t.status AS tenant_status
+       u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
 FROM identity.session s
 JOIN identity.user u ON u.tenant = s.tenant AND u.id = s.user_id
 JOIN identity.tenant t ON t.tenant = s.tenant
-"""
-API_KEY = """
+"""  # noqa: S608 - DEFINED is ours
+API_KEY = f"""
 SELECT k.id, k.tenant, k.user_id, k.scopes, k.models, k.budget_usd, k.used_at, k.expires_at, k.revoked_at,
-       u.pseudonym, u.roles, u.status, t.status AS tenant_status
+       u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
 FROM identity.api_key k
 JOIN identity.user u ON u.tenant = k.tenant AND u.id = k.user_id
 JOIN identity.tenant t ON t.tenant = k.tenant
-"""
+"""  # noqa: S608 - DEFINED is ours
 
 
 class Credentials:
@@ -126,11 +128,7 @@ class Credentials:
             await self._note("UPDATE identity.api_key SET used_at = now() WHERE tenant = $1 AND id = $2", row)
         models = None if row["models"] is None else frozenset(row["models"])
         principal = _principal(
-            row,
-            key_id=row["id"],
-            scopes=frozenset(row["scopes"]),
-            models=models,
-            limits=CostLimits(key_usd=row["budget_usd"]),
+            row, key_id=row["id"], scopes=frozenset(row["scopes"]), models=models, key_usd=row["budget_usd"]
         )
         return Found(principal, (row["expires_at"] - now).total_seconds())
 
@@ -147,15 +145,17 @@ class Credentials:
             raise StateUnavailable() from error
 
 
-def _principal(row: asyncpg.Record, **credential: Any) -> Principal:
+def _principal(row: asyncpg.Record, *, key_usd: Decimal | None = None, **credential: Any) -> Principal:
     if row["tenant_status"] != "active":
         raise TenantNotProvisioned()
+    rights = rights_of(row["roles"], stored_rights(row["defined"]))
     return Principal(
         kind="user",
         tenant=row["tenant"],
         id=row["user_id"],
         pseudonym=row["pseudonym"],
         roles=tuple(row["roles"]),
-        permissions=unite(row["roles"]),
+        permissions=rights.permissions,
+        limits=replace(rights.limits, key_usd=key_usd),
         **credential,
     )

@@ -22,8 +22,9 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database, Work
-from aibox.core.errors import Conflict, NotFound, ValidationFailed
+from aibox.core.errors import Conflict, NotFound, StateUnavailable, ValidationFailed
 from aibox.core.keys import DataKeys
 from aibox.core.turn import Turn
 from aibox.identity import (
@@ -59,20 +60,21 @@ class SecondFactors:
         keys: DataKeys,
         policy: MfaSettings,
         base_url: str,
+        connections: Connections,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._db = db
+        self._connections = connections
         self._keys = keys
         self._policy = policy.policy
         self._origin = base_url
         self._rp_id = urlsplit(base_url).hostname or "localhost"
         self._clock = clock
 
-    def required(self, roles: tuple[str, ...]) -> bool:
-        """Whether the policy asks a person with these roles for a second factor, enrolled or not."""
-        is_admin = bool({"owner", "admin"} & set(roles))
-        return self._policy == "required" or (self._policy == "admins" and is_admin)
+    def required(self, user: User) -> bool:
+        """Whether the policy asks this person for a second factor, enrolled or not. An admin is who administers."""
+        return self._policy == "required" or (self._policy == "admins" and bool(user.permissions.admin))
 
     async def usable(self, turn: Turn, user_id: UUID) -> tuple[Method, ...]:
         """What the person can show at a sign-in; nothing where second factors are off."""
@@ -98,7 +100,7 @@ class SecondFactors:
             totp=found.totp,
             passkeys=found.passkeys,
             recovery_codes_left=found.recovery_codes_left,
-            required=self.required(user.roles),
+            required=self.required(user),
         )
 
     # Authenticator app
@@ -236,6 +238,30 @@ class SecondFactors:
         )
         return options.challenge, json.loads(webauthn.options_to_json(options))
 
+    def discoverable(self) -> tuple[bytes, dict[str, Any]]:
+        """(challenge, options) for whoever has a passkey of this place: the passkey says whose it is."""
+        options = webauthn.generate_authentication_options(
+            rp_id=self._rp_id, user_verification=UserVerificationRequirement.REQUIRED
+        )
+        return options.challenge, json.loads(webauthn.options_to_json(options))
+
+    async def owner(self, assertion: dict[str, Any]) -> tuple[UUID, UUID]:
+        """(tenant, person) whom an unverified answer to `discoverable` names. Raises `WebauthnFailed`.
+
+        Both the passkey's id and the person must fit: anyone may register another's id as their own elsewhere.
+        """
+        response = assertion.get("response")
+        handle = response.get("userHandle") if isinstance(response, dict) else None
+        user = _handle(handle)
+        query = "SELECT tenant, user_id FROM identity.passkey WHERE id = $1 AND user_id = $2"
+        try:
+            row = await self._connections.system.fetchrow(query, _credential_id(assertion), user)
+        except LOST as error:
+            raise StateUnavailable() from error
+        if row is None:
+            raise WebauthnFailed()
+        return row["tenant"], row["user_id"]
+
     async def check_passkey(self, turn: Turn, user: User, *, assertion: dict[str, Any], challenge: bytes) -> None:
         """Verify what a passkey of the person signed; its counter must not go back. Raises `WebauthnFailed`."""
         async with self._db.work(turn) as work:
@@ -338,6 +364,13 @@ def _credential_id(assertion: dict[str, Any]) -> bytes:
     try:
         return _unb64(raw)
     except NotFound:
+        raise WebauthnFailed() from None
+
+
+def _handle(handle: object) -> UUID:
+    try:
+        return UUID(bytes=_unb64(handle) if isinstance(handle, str) else b"")
+    except (NotFound, ValueError):
         raise WebauthnFailed() from None
 
 

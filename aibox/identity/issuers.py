@@ -24,6 +24,7 @@ from aibox.identity import (
     InvalidRequest,
     InvalidToken,
     Issuer,
+    KeyHealth,
     RoleNotMapped,
     Settings,
     TenancySettings,
@@ -46,10 +47,10 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
 class Vouched(Struct, frozen=True, kw_only=True):
-    """What an issuer vouches for: who, in which of our tenants, and (where it decides) with which roles.
+    """What an issuer vouches for: who, in which of our tenants, by which claims.
 
-    `roles` is None when the row maps none: then they are ours to give. `signed_in` is when the person proved who they
-    are, None when the token does not say.
+    `roles` are there once `Federation.decided` mapped them; None: they are ours to give. `signed_in` is when the person
+    proved who they are, None when the token does not say.
     """
 
     iss: str
@@ -57,14 +58,22 @@ class Vouched(Struct, frozen=True, kw_only=True):
     tenant: UUID
     email: str
     name: str
-    roles: tuple[str, ...] | None
-    default_role: str
+    row: Issuer
+    claims: Mapping[str, Any]
     sid: str
     issued: int
     expires: int
     signed_in: int | None
     amr: tuple[str, ...]
     proof_key: str | None = None
+    roles: tuple[str, ...] | None = None
+
+
+class Groups(Struct, frozen=True, kw_only=True):
+    """Which claim names a person's groups, and our role by the issuer's name of a group."""
+
+    claim: str
+    groups: Mapping[str, str]
 
 
 class Issuers:
@@ -97,6 +106,15 @@ class Issuers:
     @property
     def all(self) -> list[Issuer]:
         return list(self._rows.values())
+
+    def health(self, row: Issuer) -> KeyHealth:
+        """What this process knows of the issuer's keys."""
+        return self._keys[row.iss].health()
+
+    async def check(self, row: Issuer) -> KeyHealth:
+        """Fetch the issuer's keys, unless that was just tried."""
+        await self._keys[row.iss].check()
+        return self.health(row)
 
     def named(self, alias: str) -> Issuer:
         """The issuer with this alias. Raises `InvalidRequest`."""
@@ -188,8 +206,8 @@ class Issuers:
             tenant=self.tenant(row, claims),
             email=_text(claims, "email", "preferred_username"),
             name=_text(claims, "name", "preferred_username", "email"),
-            roles=mapped_roles(row, claims),
-            default_role=row.default_role,
+            row=row,
+            claims=claims,
             sid=_text(claims, "sid"),
             issued=claims["iat"],
             expires=claims["exp"],
@@ -218,19 +236,23 @@ def table(settings: Settings, tenancy: TenancySettings) -> list[Issuer]:
     return [first, *settings.additional_issuers]
 
 
-def mapped_roles(row: Issuer, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Our roles for the issuer's roles and groups; None when the row maps none. Raises `RoleNotMapped`."""
-    if not row.roles and not row.groups:
+def mapped_roles(row: Issuer, claims: Mapping[str, Any], groups: Groups | None = None) -> tuple[str, ...] | None:
+    """Our roles for the issuer's roles and groups; None when nothing is mapped. Raises `RoleNotMapped`.
+
+    `groups` are those set in the tenant, which stand instead of the row's.
+    """
+    groups = groups or Groups(claim=row.groups_claim, groups=row.groups)
+    if not row.roles and not groups.groups:
         return None
     found = {
         mapping[name]
-        for claim, mapping in ((row.roles_claim, row.roles), (row.groups_claim, row.groups))
+        for claim, mapping in ((row.roles_claim, row.roles), (groups.claim, groups.groups))
         for name in _names(_at(claims, claim))
         if name in mapping
     }
     if not found:
         raise RoleNotMapped()
-    return tuple(role for role in SHIPPED if role in found)
+    return (*(role for role in SHIPPED if role in found), *sorted(found - SHIPPED.keys()))
 
 
 def _check(row: Issuer, *, production: bool) -> None:

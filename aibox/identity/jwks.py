@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from aibox.core.errors import ValidationFailed
 from aibox.core.http import Broken, Client, Unreachable
-from aibox.identity import IdpUnavailable, InvalidToken
+from aibox.identity import IdpUnavailable, InvalidToken, KeyHealth
 
 log = structlog.get_logger("aibox.identity.jwks")
 
@@ -23,6 +23,7 @@ STALE_SECONDS = 24 * 3600.0
 UNKNOWN_SECONDS = 30.0
 """How often an unknown `kid` may make us fetch, so that random ones cost the issuer nothing (T22)."""
 FETCH_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 MAX_BYTES, MAX_KEYS, MIN_RSA_BITS = 1_000_000, 100, 2048
 
 Key = RSAKey | ECKey | OKPKey
@@ -39,6 +40,7 @@ class Jwks:
         self._clock = clock
         self._keys: dict[str, Key] = {}
         self._fetched = self._tried = self._asked_unknown = float("-inf")
+        self._failure: str | None = None
         self._fetching = asyncio.Lock()
 
     async def having(self, kid: str) -> KeySet:
@@ -55,6 +57,15 @@ class Jwks:
             raise InvalidToken()
         return KeySet([key])
 
+    def health(self) -> KeyHealth:
+        """How many keys are known, for how long, and why the last fetch failed."""
+        age = self._clock() - self._fetched
+        return KeyHealth(keys=len(self._keys), age=int(age) if self._keys else None, failure=self._failure)
+
+    async def check(self) -> None:
+        """Fetch at an administrator's word, though not more often than `CHECK_SECONDS`."""
+        await self._refresh(since=self._clock(), again_after=CHECK_SECONDS)
+
     async def _refresh(self, *, since: float, again_after: float) -> None:
         """Fetch, unless another caller did while we waited, or the last try was less than `again_after` ago."""
         async with self._fetching:
@@ -65,8 +76,9 @@ class Jwks:
                 self._keys = _usable(await self._fetch())
             except (Unreachable, Broken, ValidationFailed, TimeoutError, ValueError, msgspec.DecodeError) as error:
                 log.warning("identity.jwks_failed", url=self._url, error=type(error).__name__)
+                self._failure = _told(error)
                 return
-            self._fetched = self._clock()
+            self._fetched, self._failure = self._clock(), None
 
     async def _fetch(self) -> bytes:
         async with asyncio.timeout(FETCH_SECONDS):
@@ -75,6 +87,21 @@ class Jwks:
                 if reply.status != 200:
                     raise ValueError(f"status {reply.status}")
                 return await reply.whole(limit=MAX_BYTES)
+
+
+def _told(error: Exception) -> str:
+    """Why a fetch failed, in words that quote nothing of what came."""
+    match error:
+        case TimeoutError():
+            return f"no answer within {FETCH_SECONDS:.0f} seconds"
+        case ValidationFailed():
+            return "the address is internal: name its host in http.internal_hosts"
+        case Unreachable():
+            return "the address cannot be reached"
+        case Broken():
+            return "the answer broke off or was too large"
+        case _:
+            return "the answer is no key set"
 
 
 def _usable(document: bytes) -> dict[str, Key]:

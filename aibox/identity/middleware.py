@@ -16,7 +16,22 @@ from aibox.identity import HeaderStripped, Identity, InvalidRequest, TenantMisma
 log = structlog.get_logger("aibox.identity")
 
 ANONYMOUS = Principal(kind="anonymous", tenant=PLATFORM_TENANT, id=PLATFORM_TENANT, pseudonym="anonymous")
-_OPEN = ("config", "setup", "login", "login/2fa", "callback", "idps", "refresh", "pair/complete", "backchannel-logout")
+_OPEN = (
+    "config",
+    "setup",
+    "login",
+    "login/2fa",
+    "passkey",
+    "passkey/options",
+    "callback",
+    "idps",
+    "refresh",
+    "pair/complete",
+    "backchannel-logout",
+    "invitation",
+    "invitation/accept",
+    "invitation/sso",
+)
 NO_CREDENTIALS = frozenset(f"/v1/auth/{name}" for name in _OPEN)
 """Public routes that a browser with an ended session, or a client with an expired token, must reach all the same."""
 

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKeyConstraint, LargeBinary, Numeric, Text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aibox.core.db import Row
@@ -21,6 +22,7 @@ class TenantRow(Row):
     tenant: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     status: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(_Time)
 
 
 class UserRow(Row):
@@ -39,6 +41,50 @@ class UserRow(Row):
     issuer: Mapped[str] = mapped_column(default="")
     subject: Mapped[str] = mapped_column(default="")
     signed_out_at: Mapped[datetime | None] = mapped_column(_Time)
+
+
+class RoleRow(Row):
+    """A role that the tenant made. `rights` is its `RoleRights`."""
+
+    __tablename__ = "role"
+    __table_args__ = _SCHEMA
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    about: Mapped[str]
+    rights: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(_Time)
+    updated_at: Mapped[datetime] = mapped_column(_Time)
+
+
+class InvitationRow(Row):
+    __tablename__ = "invitation"
+    __table_args__ = _SCHEMA
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    roles: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    invited_by: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(_Time)
+    expires_at: Mapped[datetime] = mapped_column(_Time)
+    accepted_at: Mapped[datetime | None] = mapped_column(_Time)
+    revoked_at: Mapped[datetime | None] = mapped_column(_Time)
+
+
+class GroupMappingRow(Row):
+    """Which groups of an issuer have which roles here, instead of what the settings say."""
+
+    __tablename__ = "group_mapping"
+    __table_args__ = _SCHEMA
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    claim: Mapped[str]
+    groups: Mapped[dict[str, str]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(_Time)
 
 
 class PasswordRow(Row):

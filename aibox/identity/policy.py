@@ -32,7 +32,7 @@ def check_routes(app: Litestar) -> None:
     """Raise `BootRefused` (`boot_route_policy`, B12) when a route states no policy, or one that does not exist."""
     for path, handler in _handlers(app):
         policy, scope = handler.opt.get("policy"), handler.opt.get("scope")
-        if policy not in {"public", "signed-in", *PERMISSIONS}:
+        if policy not in {"public", "signed-in"} and not PERMISSIONS.issuperset(str(policy).split(" or ")):
             raise BootRefused("boot_route_policy", f"The route {path} ({handler}) states no policy.")
         if scope not in {None, ANY_SCOPE, *SCOPES}:
             raise BootRefused("boot_route_policy", f"The route {path} ({handler}) names an unknown scope.")

@@ -12,9 +12,10 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT, HTTP_302_FOUND
 
-from aibox.core.turn import CostLimits, Turn
+from aibox.core.errors import AIBoxError
+from aibox.core.turn import Turn
 from aibox.identity import ANY_SCOPE, Client, Grant, Identity, InvalidRequest, Pending, TokenGrant, WebGrant
-from aibox.identity.roles import permission_object, unite
+from aibox.identity.roles import permission_object
 from aibox.identity.schemas import (
     AuthStatus,
     Config,
@@ -25,6 +26,8 @@ from aibox.identity.schemas import (
     Me,
     NewKey,
     Offered,
+    PasskeyChallenge,
+    PasskeySignInBody,
     PermissionsView,
     ProfileBody,
     RefreshBody,
@@ -47,6 +50,8 @@ SIGNED_IN = {"policy": "signed-in"}
 ANY_CREDENTIAL = {"policy": "signed-in", "scope": ANY_SCOPE}
 FRESH = {"policy": "signed-in", "fresh": True}
 MANAGE_USERS = {"policy": "admin.manage_users", "scope": "admin"}
+FRESHLY_MANAGE_USERS: dict[str, Any] = {**MANAGE_USERS, "fresh": "people"}
+"""For what hands out rights."""
 
 NO_STORE = {"Cache-Control": "no-store"}
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}
@@ -56,7 +61,12 @@ FORM = "application/x-www-form-urlencoded"
 @get("/v1/auth/config", opt=PUBLIC)
 async def config(identity: NamedDependency[Identity]) -> Config:
     """What the sign-in page shows."""
-    return Config(password_login_enabled=identity.offers_password(), setup_required=await identity.setup_required())
+    return Config(
+        password_login_enabled=identity.offers_password(),
+        setup_required=await identity.setup_required(),
+        passkey_login_enabled=identity.offers_passkey(),
+        tenant_asked=identity.is_multi(),
+    )
 
 
 @get("/v1/auth/status", opt=PUBLIC)
@@ -136,6 +146,29 @@ async def second_factor(
     )
 
 
+@post("/v1/auth/passkey/options", opt=PUBLIC, status_code=HTTP_200_OK)
+async def passkey_challenge(identity: NamedDependency[Identity]) -> Response[PasskeyChallenge]:
+    """Begin a sign-in by a passkey alone."""
+    token, options = await identity.passkey_options()
+    return Response(PasskeyChallenge(challenge_token=token, webauthn=options), headers=NO_STORE)
+
+
+@post("/v1/auth/passkey", opt=PUBLIC, status_code=HTTP_200_OK)
+async def sign_in_by_passkey(
+    data: JSONBody[PasskeySignInBody],
+    request: Request[Any, Any, Any],
+    identity: NamedDependency[Identity],
+    turn: NamedDependency[Turn],
+) -> Response[Any]:
+    """Sign in by a passkey that names its person: both factors at once."""
+    browser = identity.is_own_page(list(request.scope["headers"]))
+    return granted(
+        await identity.sign_in_by_passkey(
+            turn, token=data.challenge_token, assertion=data.assertion, client=client_of(request), browser=browser
+        )
+    )
+
+
 @get("/v1/auth/login", opt=PUBLIC, status_code=HTTP_302_FOUND)
 async def begin_sso(
     identity: NamedDependency[Identity], idp: FromQuery[str], redirect: FromQuery[str] = "/"
@@ -160,11 +193,16 @@ async def complete_sso(
     Answers a page that goes on, for `Strict` cookies do not come along with a redirect from another site.
     """
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise InvalidRequest("The answer of the sign-in service can be read in two ways.")
-    grant, page, ended = await identity.complete_sso(
-        turn, dict(pairs), list(request.scope["headers"]), client_of(request)
-    )
+    try:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise InvalidRequest("The answer of the sign-in service can be read in two ways.")
+        grant, page, ended = await identity.complete_sso(
+            turn, dict(pairs), list(request.scope["headers"]), client_of(request)
+        )
+    except AIBoxError as error:
+        if not request.accept.accepts("text/html") or "text/html" not in request.headers.get("accept", ""):
+            raise
+        return _refused(error, turn)
     if isinstance(grant, Pending):
         page = _second_step(grant, page)
     cookies = [ended, grant.cookie] if isinstance(grant, WebGrant) else [ended]
@@ -215,6 +253,11 @@ async def rename(
 @get("/v1/auth/verify", opt=ANY_CREDENTIAL, status_code=HTTP_204_NO_CONTENT)
 async def verify() -> None:
     """204 when the credential is good."""
+
+
+@get("/v1/auth/verify/fresh", opt=FRESH, status_code=HTTP_204_NO_CONTENT)
+async def verify_fresh() -> None:
+    """204 when the sign-in is fresh: asked before a download, whose refusal a browser would save as the file."""
 
 
 @get("/v1/auth/sessions", opt=SIGNED_IN)
@@ -273,7 +316,7 @@ async def users(identity: NamedDependency[Identity], turn: NamedDependency[Turn]
     return Users([user_view(user) for user in await identity.users(turn)])
 
 
-@post("/v1/admin/users", opt=MANAGE_USERS)
+@post("/v1/admin/users", opt=FRESHLY_MANAGE_USERS)
 async def create_user(
     data: JSONBody[UserBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
 ) -> UserView:
@@ -293,7 +336,9 @@ async def user(user_id: FromPath[UUID], identity: NamedDependency[Identity], tur
 async def change_user(
     user_id: FromPath[UUID], data: JSONBody[UserPatch], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
 ) -> UserView:
-    """Change a person's name, roles or status; what is absent stays."""
+    """Change a person's name, roles or status; what is absent stays. Roles need a fresh sign-in."""
+    if data.roles is not None:
+        await identity.authorize(turn, **FRESHLY_MANAGE_USERS)
     if data.name is not None:
         await identity.rename(turn, user_id, data.name)
     if data.roles is not None:
@@ -308,8 +353,8 @@ async def permissions(
     user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
 ) -> PermissionsView:
     """What a person may do, all their roles together."""
-    roles = (await identity.user(turn, user_id)).roles
-    return PermissionsView(roles=list(roles), permissions=permission_object(unite(roles), CostLimits()))
+    user = await identity.user(turn, user_id)
+    return PermissionsView(roles=list(user.roles), permissions=permission_object(user.permissions, user.limits))
 
 
 @post("/v1/admin/users/{user_id:uuid}/signout", opt=MANAGE_USERS, status_code=HTTP_204_NO_CONTENT)
@@ -335,6 +380,8 @@ ROUTES = [
     setup,
     login,
     second_factor,
+    passkey_challenge,
+    sign_in_by_passkey,
     begin_sso,
     complete_sso,
     backchannel_logout,
@@ -346,6 +393,7 @@ ROUTES = [
     me,
     rename,
     verify,
+    verify_fresh,
     sessions,
     end_session,
     keys,
@@ -377,6 +425,17 @@ def granted(grant: Grant | Pending) -> Response[Any]:
                 recovery_codes=list(grant.recovery_codes) or msgspec.UNSET,
             )
             return Response(signed_in, headers={**NO_STORE, "Set-Cookie": grant.cookie})
+
+
+def _refused(error: AIBoxError, turn: Turn) -> ASGIResponse:
+    """The refusal of a browser's sign-in as a page for its person: the sign-in page, which knows the code.
+
+    The sentence itself does not go along, or anyone's link could put words on our page.
+    """
+    fragment = urlencode({"refused": error.code, "turn": str(turn.id)})
+    headers = [*NO_STORE.items(), *PAGE_HEADERS.items(), *error.headers.items()]
+    page = _going_on(f"/sign-in#{fragment}")
+    return ASGIResponse(body=page, status_code=error.status, media_type="text/html", headers=headers)
 
 
 def _second_step(pending: Pending, page: str) -> str:

@@ -7,7 +7,24 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from aibox.identity import ApiKey, Device, Method, PushRequest, Role, Scope, Session, Status, User
+from aibox.identity import (
+    ApiKey,
+    Device,
+    Invitation,
+    Invited,
+    KeyHealth,
+    Method,
+    PushRequest,
+    Role,
+    RoleRights,
+    Scope,
+    Session,
+    SignInService,
+    Status,
+    Tenant,
+    TenantStatus,
+    User,
+)
 
 
 class SetupBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,18 +109,166 @@ class UserBody(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     email: str
     password: str
-    roles: tuple[Role, ...] = ("member",)
+    roles: tuple[str, ...] = ("member",)
 
 
 class UserPatch(Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
-    roles: list[Role] | None = None
+    roles: list[str] | None = None
     status: Status | None = None
+
+
+class RoleBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`name` is what the role is called in the API and in the log; it stays."""
+
+    name: str
+    label: str
+    permissions: RoleRights
+    about: str = ""
+
+
+class RolePatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is absent stays; `permissions` are replaced whole."""
+
+    label: str | None = None
+    about: str | None = None
+    permissions: RoleRights | None = None
+
+
+class InvitationBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is invited to what; the link is good for `days`."""
+
+    email: str
+    roles: list[str]
+    days: int = 7
+
+
+class InvitationList(Struct, frozen=True):
+    invitations: list[Invitation]
+
+
+class TokenBody(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+
+
+class AcceptBody(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    name: str
+    password: str
+
+
+class AcceptBySsoBody(Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    idp: str
+
+
+class Elsewhere(Struct, frozen=True):
+    """Where the browser goes on."""
+
+    address: str
+
+
+class PasskeySignInBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`assertion` is what `navigator.credentials.get` gave, as JSON."""
+
+    challenge_token: str
+    assertion: dict[str, Any]
+
+
+class PasskeyChallenge(Struct, frozen=True):
+    """`webauthn` are the options for `navigator.credentials.get`."""
+
+    challenge_token: str
+    webauthn: dict[str, Any]
+
+
+class SignInServiceView(Struct, frozen=True):
+    """An issuer of the settings, without its secret."""
+
+    alias: str
+    name: str
+    iss: str
+    jwks_url: str
+    authorization_url: str
+    token_url: str
+    client_id: str
+    algs: list[str]
+    audiences: list[str]
+    clients: list[str]
+    roles_claim: str
+    roles: dict[str, str]
+    default_role: str
+    groups_claim: str
+    groups: dict[str, str]
+    is_set_here: bool
+    health: KeyHealth
+
+
+class SignInServiceList(Struct, frozen=True):
+    """`callback` is the address to register with each issuer."""
+
+    services: list[SignInServiceView]
+    callback: str
+
+
+class GroupsBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`groups` are our roles by the issuer's name of a group; null for both goes back to the settings."""
+
+    groups_claim: str | None
+    groups: dict[str, str] | None
+
+
+class TestBody(Struct, frozen=True, forbid_unknown_fields=True):
+    test: str
+
+
+class TenantSettings(Struct, frozen=True, rename="camel"):
+    """Which groups have which roles, by the alias of each sign-in service (`/v1/admin/sso/idps` changes them)."""
+
+    group_role_mapping: dict[str, dict[str, str]]
+
+
+class OwnTenant(Struct, frozen=True):
+    id: UUID
+    name: str
+    status: str
+    created_at: datetime
+    settings: TenantSettings
+
+
+class TenantPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+
+
+class TenantBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The first owner gets an invitation."""
+
+    name: str
+    owner_email: str
+
+
+class TenantStatusBody(Struct, frozen=True, forbid_unknown_fields=True):
+    status: TenantStatus
+
+
+class TenantMade(Struct, frozen=True):
+    tenant: Tenant
+    invited: Invited
+
+
+class TenantList(Struct, frozen=True):
+    tenants: list[Tenant]
+
+
+class RoleList(Struct, frozen=True):
+    roles: list[Role]
 
 
 class Config(Struct, frozen=True, rename="camel"):
     password_login_enabled: bool
     setup_required: bool
+    passkey_login_enabled: bool
+    tenant_asked: bool
 
 
 class Offered(Struct, frozen=True, rename="camel"):
@@ -259,6 +424,29 @@ def session_view(session: Session, *, current: str | None) -> SessionView:
         seen_at=session.seen_at,
         expires_at=session.expires_at,
         current=str(session.id) == current,
+    )
+
+
+def service_view(service: SignInService) -> SignInServiceView:
+    row = service.issuer
+    return SignInServiceView(
+        alias=row.alias,
+        name=row.name,
+        iss=row.iss,
+        jwks_url=row.jwks_url,
+        authorization_url=row.authorization_url,
+        token_url=row.token_url,
+        client_id=row.client_id,
+        algs=list(row.algs),
+        audiences=list(row.audiences),
+        clients=list(row.clients),
+        roles_claim=row.roles_claim,
+        roles=row.roles,
+        default_role=row.default_role,
+        groups_claim=service.groups_claim,
+        groups=service.groups,
+        is_set_here=service.is_set_here,
+        health=service.health,
     )
 
 

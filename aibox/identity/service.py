@@ -9,8 +9,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from aibox.core.connections import Connections
 from aibox.core.db import Database
 from aibox.core.errors import AIBoxError, BootRefused, Conflict, Forbidden, NotFound
@@ -18,6 +16,7 @@ from aibox.core.eventlog import EventLog
 from aibox.core.http import Client as HttpClient
 from aibox.core.keyring import Rings
 from aibox.core.keys import DataKeys
+from aibox.core.mail import Mail
 from aibox.core.turn import Principal, Turn, system_turn, uuid7
 from aibox.identity import (
     ANY_SCOPE,
@@ -27,6 +26,7 @@ from aibox.identity import (
     CsrfFailed,
     Denied,
     Examined,
+    Fresh,
     Grant,
     InsufficientScope,
     InsufficientUserAuthentication,
@@ -43,7 +43,6 @@ from aibox.identity import (
     Settings,
     Status,
     TenancySettings,
-    TenantCreated,
     TokenGrant,
     User,
 )
@@ -51,20 +50,25 @@ from aibox.identity.account import AccountService
 from aibox.identity.accounts import Accounts, actor
 from aibox.identity.apikeys import ApiKeys
 from aibox.identity.captokens import CapTokens
-from aibox.identity.challenges import Nonces, Pairings, Pushes, SignIns, is_recent
+from aibox.identity.challenges import Nonces, Pairings, Pushes, SignIns, Tests, is_recent
 from aibox.identity.credentials import Credentials
 from aibox.identity.factors import SecondFactors
 from aibox.identity.federation import Federation
+from aibox.identity.invitations import InvitationBook
 from aibox.identity.issuers import Issuers, table
+from aibox.identity.joining import InvitationService
 from aibox.identity.passwords import Passwords
 from aibox.identity.proofs import Proofs
-from aibox.identity.roles import covers
+from aibox.identity.rolebook import RoleBook
+from aibox.identity.roles import may_all
 from aibox.identity.secrets import csrf_tokens, is_csrf_token, new_secret
+from aibox.identity.services import SignInServiceBook
 from aibox.identity.sessions import Sessions
 from aibox.identity.signin import SignIn
-from aibox.identity.sso import SingleSignOn
+from aibox.identity.sso import BEGUN_SECONDS, SingleSignOn
 from aibox.identity.stamps import Stamps
 from aibox.identity.standing import Standing
+from aibox.identity.tenants import TenantBook
 from aibox.identity.throttle import Throttle
 from aibox.identity.tokens import AccessTokens, parse
 from aibox.identity.web import SAFE_METHODS, Web
@@ -89,6 +93,7 @@ class IdentityService:
         keys: DataKeys,
         http: HttpClient,
         cache: Cache,
+        mail: Mail,
         base_url: str,
         production: bool = False,
     ) -> None:
@@ -116,7 +121,8 @@ class IdentityService:
             rings["apikey"],
             idle=timedelta(hours=settings.session_idle_hours),
         )
-        self._accounts = Accounts(db, Passwords(), self._standing)
+        self._accounts = Accounts(db, Passwords(), self._standing, is_multi=tenancy.mode == "multi")
+        self.roles = RoleBook(db, self._standing)
         self._keys = ApiKeys(db, self._standing, rings["apikey"])
         self._sessions = Sessions(
             db,
@@ -129,9 +135,21 @@ class IdentityService:
             self._cookies,
             life=timedelta(days=settings.session_days),
         )
-        self._factors = SecondFactors(db, keys, settings.mfa, base_url)
+        self._factors = SecondFactors(db, keys, settings.mfa, base_url, connections)
         self._sso = SingleSignOn(issuers, http, cache, settings.password, base_url)
         throttle, waiting, pushes = Throttle(cache), SignIns(cache), Pushes(cache)
+        nonces, tests = Nonces(cache), Tests(cache)
+        book = InvitationBook(
+            db,
+            connections,
+            log,
+            self._accounts,
+            throttle,
+            cache,
+            mail,
+            base_url,
+            is_multi=tenancy.mode == "multi",
+        )
         self._signin = SignIn(
             settings,
             tenancy,
@@ -145,8 +163,17 @@ class IdentityService:
             pushes=pushes,
             sso=self._sso,
             federation=self._federation,
+            invitations=book,
+            nonces=nonces,
+            tests=tests,
+            connections=connections,
             origin=base_url,
         )
+        self.invitations = InvitationService(book, self._signin, self._sso, self._web)
+        self.sign_in_services = SignInServiceBook(
+            db, self._standing, issuers, self._federation, self._sso, self._web, tests, tenancy
+        )
+        self.tenants = TenantBook(db, connections, log, self._standing, tenancy, book)
         self.account = AccountService(
             db=db,
             log=log,
@@ -159,7 +186,7 @@ class IdentityService:
             waiting=waiting,
             pushes=pushes,
             pairings=Pairings(cache),
-            nonces=Nonces(cache),
+            nonces=nonces,
         )
         self.stamps = Stamps(rings["principal"], self._tokens, cache)
         self.caps = CapTokens(rings["captoken"], db, connections, cache)
@@ -168,7 +195,7 @@ class IdentityService:
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
-        await self._provide_tenant()
+        await self._provide(system_turn(self._tenant), "AIBox")
         if not self._settings.enabled:
             self._anonymous = await self._accounts.provide_anonymous(system_turn(self._tenant))
         async with self._standing.run(tasks):
@@ -199,18 +226,18 @@ class IdentityService:
             raise InvalidDpopProof()
         return principal
 
-    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: bool = False) -> None:
+    async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: Fresh = False) -> None:
         principal = turn.principal
         if policy == "public":
             return
         if principal.kind == "anonymous":
             raise MissingToken()
         error: AIBoxError | None = None
-        if policy != "signed-in" and not principal.may(policy):
+        if policy != "signed-in" and not any(principal.may(one) for one in policy.split(" or ")):
             error = Forbidden()
         elif principal.scopes is not None and scope != ANY_SCOPE and scope not in principal.scopes:
             error = InsufficientScope()
-        elif fresh and not is_recent(principal.auth_time, within=FRESH_SECONDS) and self._anonymous is None:
+        elif _is_stale(principal, fresh) and self._anonymous is None:
             error = InsufficientUserAuthentication(headers=_STEP_UP)
         if error is not None:
             await self._log.log(turn, Denied(actor=actor(turn), policy=policy, code=error.code))
@@ -222,7 +249,7 @@ class IdentityService:
             fresh = await self._of_now(turn)
         except InvalidApiKey:
             raise SessionRevoked("The API key was revoked.") from None
-        if fresh.roles != principal.roles and not covers(fresh, principal.roles):
+        if not may_all(principal.permissions, fresh.permissions):
             raise SessionRevoked("Your rights have changed.")
 
     async def _of_now(self, turn: Turn) -> Principal:
@@ -295,6 +322,20 @@ class IdentityService:
             turn, token=token, method=method, code=code, assertion=assertion, client=client
         )
 
+    async def passkey_options(self) -> tuple[str, dict[str, Any]]:
+        return await self._signin.passkey_options()
+
+    async def sign_in_by_passkey(
+        self, turn: Turn, *, token: str, assertion: Mapping[str, Any], client: Client, browser: bool
+    ) -> Grant | Pending:
+        return await self._signin.by_passkey(turn, token=token, assertion=assertion, client=client, browser=browser)
+
+    def offers_passkey(self) -> bool:
+        return self._signin.offers_passkey()
+
+    def is_multi(self) -> bool:
+        return self._tenancy.mode == "multi"
+
     def allows_anonymous(self) -> bool:
         return not self._settings.enabled
 
@@ -306,26 +347,17 @@ class IdentityService:
 
     async def begin_sso(self, alias: str, redirect: str) -> tuple[str, str]:
         address, binding = await self._sso.begin(alias, redirect)
-        return address, self._web.state_cookie(binding, seconds=FRESH_SECONDS)
+        return address, self._web.state_cookie(binding, seconds=BEGUN_SECONDS)
 
     async def complete_sso(
         self, turn: Turn, query: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], client: Client
-    ) -> tuple[Grant | Pending, str, str]:
+    ) -> tuple[Grant | Pending | None, str, str]:
         granted, redirect = await self._signin.by_issuer(turn, query, binding=self._web.state(headers), client=client)
         return granted, redirect, self._web.state_cookie("", seconds=0)
 
     async def examine(self, token: str) -> Examined:
         parsed = parse(token)
-        vouched = await self._issuers.access(token, parsed)
-        known = await self._federation.known(vouched)
-        return Examined(
-            claims=parsed.claims,
-            issuer=vouched.iss,
-            tenant=vouched.tenant,
-            subject=vouched.subject,
-            roles=vouched.roles or known or (vouched.default_role,),
-            is_known=known is not None,
-        )
+        return await self._federation.examined(await self._issuers.access(token, parsed))
 
     async def hear_logout(self, token: str) -> None:
         row, sid = await self._issuers.logout(token)
@@ -398,9 +430,9 @@ class IdentityService:
     async def create_tenant(self, turn: Turn, name: str) -> UUID:
         if self._tenancy.mode == "single":
             raise Conflict("There is one tenant; set AIBOX_TENANCY_MODE=multi for several.")
-        tenant = uuid7()
-        await self._provide_tenant(tenant, name)
-        return tenant
+        inside = system_turn(uuid7(), parent=turn.id)
+        await self._provide(inside, name)
+        return inside.tenant
 
     async def set_password(self, turn: Turn, user_id: UUID, password: str) -> None:
         await self._accounts.set_password(turn, user_id, password)
@@ -426,19 +458,8 @@ class IdentityService:
     async def revoke_key(self, turn: Turn, *, user_id: UUID, key_id: str) -> None:
         await self._keys.revoke(turn, user_id=user_id, key_id=key_id)
 
-    async def _provide_tenant(self, tenant: UUID | None = None, name: str = "AIBox") -> None:
-        tenant = tenant or self._tenant
-        turn = system_turn(tenant)
-        async with self._db.work(turn) as work:
-            made = await work.session.execute(
-                text(
-                    "INSERT INTO identity.tenant (tenant, name) VALUES (:tenant, :name)"
-                    " ON CONFLICT DO NOTHING RETURNING 1"
-                ),
-                {"tenant": tenant, "name": name},
-            )
-            if made.first() is not None:
-                work.record(TenantCreated(actor="system", target=str(tenant)))
+    async def _provide(self, turn: Turn, name: str) -> None:
+        await self.tenants.provide(turn, name)
         await self._log.end(turn, "sealed")
 
     async def _of_cookie(self, secret: str) -> Principal:
@@ -455,6 +476,12 @@ class IdentityService:
             raise CsrfFailed()
         if not is_csrf_token(self._cookies, UUID(principal.session_id), sent[0]):
             raise CsrfFailed()
+
+
+def _is_stale(principal: Principal, fresh: Fresh) -> bool:
+    """Whether the person has to confirm first that it is them."""
+    passes_by_key = fresh == "people" and principal.key_id is not None
+    return bool(fresh) and not passes_by_key and not is_recent(principal.auth_time, within=FRESH_SECONDS)
 
 
 _STEP_UP = {"WWW-Authenticate": f'Bearer error="insufficient_user_authentication", max_age="{FRESH_SECONDS}"'}

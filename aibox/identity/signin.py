@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
-from aibox.core.errors import AIBoxError, StateUnavailable
+from aibox.core.errors import AIBoxError, Conflict, StateUnavailable
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Principal, Turn, begin, system_turn
 from aibox.identity import (
@@ -23,17 +24,23 @@ from aibox.identity import (
     Settings,
     SignInFailed,
     TenancySettings,
+    TenantMismatch,
     User,
     WebauthnFailed,
 )
 from aibox.identity.accounts import Accounts
-from aibox.identity.challenges import Pushes, SignIns, Waiting, client_digest, new_waiting_id
+from aibox.identity.challenges import Nonces, Pushes, SignIns, Tests, Waiting, client_digest, new_waiting_id
 from aibox.identity.factors import SecondFactors
 from aibox.identity.federation import Federation
-from aibox.identity.roles import unite
+from aibox.identity.invitations import InvitationBook
+from aibox.identity.issuers import Vouched
+from aibox.identity.secrets import digest, new_secret
 from aibox.identity.sessions import Opening, Sessions, origin_artifact
 from aibox.identity.sso import SingleSignOn
 from aibox.identity.throttle import Throttle
+
+PASSKEY = "passkey-sign-in"
+TEST_PAGE = "/admin/sign-in-services"
 
 
 class SignIn:
@@ -54,6 +61,10 @@ class SignIn:
         pushes: Pushes,
         sso: SingleSignOn,
         federation: Federation,
+        invitations: InvitationBook,
+        nonces: Nonces,
+        tests: Tests,
+        connections: Connections,
         origin: str,
     ) -> None:
         self._settings = settings
@@ -68,6 +79,10 @@ class SignIn:
         self._pushes = pushes
         self._sso = sso
         self._federation = federation
+        self._invitations = invitations
+        self._nonces = nonces
+        self._tests = tests
+        self._connections = connections
         self._origin = origin
 
     async def by_password(
@@ -97,24 +112,91 @@ class SignIn:
 
     async def by_issuer(
         self, turn: Turn, query: Mapping[str, str], *, binding: str | None, client: Client
-    ) -> tuple[Grant | Pending, str]:
-        """(what the browser gets, the page to go to), from an issuer's answer. Raises `InvalidRequest` and others."""
+    ) -> tuple[Grant | Pending | None, str]:
+        """(what the browser gets, the page to go to), from an issuer's answer. Raises `InvalidRequest` and others.
+
+        It gets nothing where an administrator only tried: the page then shows what came back.
+        """
         try:
-            vouched, redirect = await self._sso.complete(query, binding)
-            user = await self._federation.user(vouched)
+            vouched, begun = await self._sso.complete(query, binding)
+            if begun.tester is not None:
+                return None, await self._tried(vouched, *begun.tester)
+            user = await self._vouched_for(vouched, begun.invitation)
             if user.status != "active":
                 raise InvalidCredentials("This account is not active.")
         except AIBoxError as error:
             await self._failed(turn, error, client)
             raise
         opening = Opening(method="oidc", client=client, amr=vouched.amr, issuer=vouched.iss, issuer_sid=vouched.sid)
-        return await self.proceed(user, opening, browser=True), redirect
+        return await self.proceed(user, opening, browser=True), begun.redirect
+
+    async def _vouched_for(self, vouched: Vouched, invitation: tuple[UUID, UUID] | None) -> User:
+        """The person; a new one by an invitation has its roles, unless the issuer decides them."""
+        if invitation is None:
+            return await self._federation.user(vouched)
+        tenant, _ = invitation
+        if vouched.tenant != tenant:
+            raise TenantMismatch("This sign-in service belongs to another tenant than the invitation.")
+        await self._federation.decided(vouched)  # who is not let in anyway leaves the invitation good
+        if await self._federation.known(vouched) is not None:
+            raise Conflict("You have an account here already; sign in without the invitation.")
+        return await self._federation.user(vouched, invited=await self._invitations.spend(*invitation))
+
+    async def _tried(self, vouched: Vouched, tenant: UUID, user: UUID) -> str:
+        if vouched.tenant != tenant:
+            raise TenantMismatch("Whoever signed in belongs to another tenant.")
+        test = await self._tests.keep(tenant, user, await self._federation.examined(vouched))
+        return f"{TEST_PAGE}#test={test}"
+
+    async def by_invitation(
+        self, *, token: str, name: str, password: str, client: Client, browser: bool
+    ) -> Grant | Pending:
+        """Raises `MethodDisabled`, `ChallengeInvalid`, `RateLimited`, or `ValidationFailed` (the link remains)."""
+        if not self._settings.password.login:
+            raise MethodDisabled()
+        user = await self._invitations.join(token, name=name, password=password, client=client)
+        return await self.proceed(user, Opening(method="invitation", client=client, amr=("pwd",)), browser=browser)
+
+    def offers_passkey(self) -> bool:
+        """Whether a passkey alone signs in: those of local accounts, where second factors are not off."""
+        return self._settings.password.login and self._settings.mfa.policy != "off"
+
+    async def passkey_options(self) -> tuple[str, dict[str, Any]]:
+        """(challenge token, options for `navigator.credentials.get`). Raises `MethodDisabled`."""
+        if not self.offers_passkey():
+            raise MethodDisabled()
+        challenge, options = self._factors.discoverable()
+        token = new_secret()
+        await self._nonces.keep(PASSKEY, digest(token).hex(), challenge)
+        return token, options
+
+    async def by_passkey(
+        self, turn: Turn, *, token: str, assertion: Mapping[str, Any], client: Client, browser: bool
+    ) -> Grant | Pending:
+        """Raises `MethodDisabled`, `ChallengeInvalid`, `WebauthnFailed` or `RateLimited`."""
+        if not self.offers_passkey():
+            raise MethodDisabled()
+        await self._throttle.attempt_from(client.address)
+        try:
+            challenge = await self._nonces.take(PASSKEY, digest(token).hex())
+            tenant, user_id = await self._factors.owner(dict(assertion))
+            user = await self._accounts.one(system_turn(tenant), user_id)
+            if user.issuer or user.status != "active":
+                raise WebauthnFailed()  # whom another service vouches for is asked there
+            await self._factors.check_passkey(system_turn(tenant), user, assertion=dict(assertion), challenge=challenge)
+        except AIBoxError as error:
+            if not isinstance(error, StateUnavailable):
+                await self._failed(turn, error, client)
+            raise
+        await self._throttle.succeeded_from(client.address)
+        # Possession of the key and verification of its person: both factors at once.
+        return await self.open(user, Opening(method="passkey", client=client, amr=("hwk", "mfa")), browser=browser)
 
     async def proceed(self, user: User, opening: Opening, *, browser: bool) -> Grant | Pending:
         """Open the session, or ask for the second factor that the person or the policy wants before."""
         turn = system_turn(user.tenant)
         methods = await self._methods(turn, user)
-        if "mfa" in opening.amr or not (methods or self._factors.required(user.roles)):
+        if "mfa" in opening.amr or not (methods or self._factors.required(user)):
             return await self.open(user, opening, browser=browser)
         waiting = Waiting(
             id=new_waiting_id(),
@@ -211,13 +293,15 @@ class SignIn:
         return user, "", ("pwd",)
 
     async def _tenant(self, named: str | None) -> UUID | None:
-        """The tenant that a sign-in names by id or name; the one of a single-tenant installation without one."""
-        if named is None or self._tenancy.mode == "single":
+        """The tenant that a sign-in names by id or name; the first one without."""
+        if not named or self._tenancy.mode == "single":
             return self._tenancy.single_tenant_id
+        query = "SELECT tenant FROM identity.tenant WHERE tenant::text = lower($1) OR lower(name) = lower($1) LIMIT 2"
         try:
-            return UUID(named)
-        except ValueError:
-            return None
+            rows = await self._connections.system.fetch(query, named.strip().replace("\x00", ""))
+        except LOST as error:
+            raise StateUnavailable() from error
+        return rows[0]["tenant"] if len(rows) == 1 else None
 
     async def _methods(self, turn: Turn, user: User) -> tuple[Method, ...]:
         """What the person can show. A paired device counts beside another factor only: alone, losing it locks out."""
@@ -289,6 +373,7 @@ def principal_of(user: User) -> Principal:
         id=user.id,
         pseudonym=user.pseudonym,
         roles=user.roles,
-        permissions=unite(user.roles),
+        permissions=user.permissions,
+        limits=user.limits,
         issuer=user.issuer,
     )

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -44,6 +45,10 @@ class Begun(Struct, frozen=True, kw_only=True):
     verifier: str
     redirect: str
     binding: bytes
+    invitation: tuple[UUID, UUID] | None = None
+    """(tenant, id) of the invitation that this sign-in accepts."""
+    tester: tuple[UUID, UUID] | None = None
+    """(tenant, person) of who only wants to see what comes back."""
 
 
 class SingleSignOn:
@@ -56,13 +61,28 @@ class SingleSignOn:
         self._settings = settings
         self._callback = f"{base_url}{CALLBACK}"
 
-    async def begin(self, alias: str, redirect: str) -> tuple[str, str]:
+    async def begin(
+        self,
+        alias: str,
+        redirect: str,
+        *,
+        invitation: tuple[UUID, UUID] | None = None,
+        tester: tuple[UUID, UUID] | None = None,
+    ) -> tuple[str, str]:
         """(address of the issuer, secret for the browser's cookie). Raises `InvalidRequest` for a foreign page too."""
         row = self._issuers.named(alias)
         if not _LOCAL.fullmatch(redirect):
             raise InvalidRequest("The address to return to must be a page of this app.")
         state, binding, nonce, verifier = (new_secret() for _ in range(4))
-        begun = Begun(alias=row.alias, nonce=nonce, verifier=verifier, redirect=redirect, binding=digest(binding))
+        begun = Begun(
+            alias=row.alias,
+            nonce=nonce,
+            verifier=verifier,
+            redirect=redirect,
+            binding=digest(binding),
+            invitation=invitation,
+            tester=tester,
+        )
         await self._cache.set(_name(state), msgspec.json.encode(begun), ttl=BEGUN_SECONDS)
         query = {
             "response_type": "code",
@@ -78,8 +98,8 @@ class SingleSignOn:
         }
         return f"{row.authorization_url}{'&' if '?' in row.authorization_url else '?'}{urlencode(query)}", binding
 
-    async def complete(self, query: Mapping[str, str], binding: str | None) -> tuple[Vouched, str]:
-        """(whom the issuer vouches for, the page to go to). Raises `InvalidRequest` for what was not begun here."""
+    async def complete(self, query: Mapping[str, str], binding: str | None) -> tuple[Vouched, Begun]:
+        """(whom the issuer vouches for, what was begun). Raises `InvalidRequest` for what was not begun here."""
         state, code = query.get("state", ""), query.get("code", "")
         stored = await self._cache.get(_name(state))
         if stored is None or binding is None:
@@ -109,7 +129,7 @@ class SingleSignOn:
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise InvalidRequest("The sign-in service did not sign you in.")
-        return await self._issuers.sign_in(row, token, nonce=begun.nonce), begun.redirect
+        return await self._issuers.sign_in(row, token, nonce=begun.nonce), begun
 
     async def password(self, username: str, password: str) -> Vouched | None:
         """Whom the first issuer vouches for by a password (ROPC); None for a wrong one. Raises `MethodDisabled`."""

@@ -26,10 +26,30 @@ class Throttle:
             if await self._count(key) > limit:
                 raise RateLimited("Too many failed sign-ins; try again later.", retry_after=await self._remaining(key))
 
+    async def attempt_link(self, address: str) -> None:
+        """Count the opening of a one-use link. Raises `RateLimited` beyond 50 that did not open, as for passwords."""
+        key = f"link:{_address(address)}"
+        if await self._count(key) > PER_ADDRESS:
+            raise RateLimited("Too many links were tried; try again later.", retry_after=await self._remaining(key))
+
+    async def succeeded_link(self, address: str) -> None:
+        """Take an attempt back: the link opened."""
+        await self._cache.count(f"link:{_address(address)}:good", ttl=WINDOW)
+
+    async def attempt_from(self, address: str) -> None:
+        """Count an attempt that names no account, such as a passkey's. Raises `RateLimited`."""
+        key = _address(address)
+        if await self._count(key) > PER_ADDRESS:
+            raise RateLimited("Too many failed sign-ins; try again later.", retry_after=await self._remaining(key))
+
+    async def succeeded_from(self, address: str) -> None:
+        """Take an attempt back from the address: only failures count."""
+        await self._cache.count(f"{_address(address)}:good", ttl=WINDOW)
+
     async def succeeded(self, account: str, address: str) -> None:
         """Forget the account's failures, and take this attempt back from the address: only failures count."""
         await self._cache.delete(_account(account))
-        await self._cache.count(f"{_address(address)}:good", ttl=WINDOW)
+        await self.succeeded_from(address)
 
     async def _count(self, key: str) -> int:
         count = await self._cache.count(key, ttl=WINDOW)

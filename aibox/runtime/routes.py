@@ -24,6 +24,7 @@ from aibox.runtime.schemas import (
     ChatResponse,
     ItemList,
     NewSession,
+    ReplayBody,
     RunList,
     SessionChange,
     SessionCreated,
@@ -252,12 +253,18 @@ def _view(conversation: Conversation) -> SessionView:
     )
 
 
-@post("/v1/audit/turns/{turn_id:uuid}/replay/live", opt=MODEL_TURN, status_code=200)
+@post("/v1/audit/turns/{turn_id:uuid}/replay/live", opt={**MODEL_TURN, "fresh": "people"}, status_code=200)
 async def replay_live(
-    turn: NamedDependency[Turn], turn_id: FromPath[UUID], live_replay: NamedDependency[LiveReplay]
+    turn: NamedDependency[Turn],
+    turn_id: FromPath[UUID],
+    live_replay: NamedDependency[LiveReplay],
+    data: JSONBody[ReplayBody | None] = None,
 ) -> LiveReplayed:
-    """Ask the turn's recorded prompt again as the caller, as a new turn without tools, and compare the answers."""
-    return await live_replay.again(turn, turn_id)
+    """Ask the turn's recorded prompt again as the caller, as a new turn, and compare the answers.
+
+    The tools that the model was offered then are offered only with `{"tools": true}`; what it calls is not carried out.
+    """
+    return await live_replay.again(turn, turn_id, tools=data is not None and data.tools)
 
 
 ROUTES: list[Any] = [

@@ -21,11 +21,16 @@ class Authenticator:
         self.id = os.urandom(32)
         self.count = 0
 
+    @property
+    def public_key(self) -> bytes:
+        """As COSE writes it."""
+        public = self.key.public_key().public_numbers()
+        cose: bytes = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: public.x.to_bytes(32), -3: public.y.to_bytes(32)})
+        return cose
+
     def create(self, options: dict[str, Any], *, origin: str) -> dict[str, Any]:
         """What `navigator.credentials.create` gives for `options`, as JSON."""
-        public = self.key.public_key().public_numbers()
-        cose = {1: 2, 3: -7, -1: 1, -2: public.x.to_bytes(32), -3: public.y.to_bytes(32)}
-        attested = bytes(16) + len(self.id).to_bytes(2) + self.id + cbor2.dumps(cose)
+        attested = bytes(16) + len(self.id).to_bytes(2) + self.id + self.public_key
         data = self._data(options["rp"]["id"], USER_PRESENT | USER_VERIFIED | ATTESTED) + attested
         attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
         return self._credential(
@@ -45,15 +50,15 @@ class Authenticator:
         flags: int = USER_PRESENT | USER_VERIFIED,
         count: int | None = None,
         kind: str = "webauthn.get",
+        handle: bytes | None = None,
     ) -> dict[str, Any]:
-        """What `navigator.credentials.get` gives for `options`, as JSON."""
+        """What `navigator.credentials.get` gives for `options`, as JSON; `handle` names the person of the passkey."""
         self.count = self.count + 1 if count is None else count
         client_data = _client_data(kind, challenge or options["challenge"], origin)
         data = self._data(rp_id or options["rpId"], flags)
         signature = self.key.sign(data + hashlib.sha256(client_data).digest(), ec.ECDSA(SHA256()))
-        return self._credential(
-            {"clientDataJSON": _b64(client_data), "authenticatorData": _b64(data), "signature": _b64(signature)}
-        )
+        response = {"clientDataJSON": _b64(client_data), "authenticatorData": _b64(data), "signature": _b64(signature)}
+        return self._credential(response if handle is None else {**response, "userHandle": _b64(handle)})
 
     def _data(self, rp_id: str, flags: int) -> bytes:
         return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.count.to_bytes(4)

@@ -12,13 +12,16 @@ from msgspec import Struct
 
 from aibox.core.http import Outgoing
 from aibox.core.http import Settings as HttpSettings
+from aibox.core.mail import Mail
+from aibox.core.mail import Settings as MailSettings
 from aibox.core.turn import Turn, system_turn
 from aibox.gateway import Settings as GatewaySettings
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.media import require_json
-from aibox.identity import Account, Identity, Settings, TenancySettings, User
+from aibox.identity import Settings, TenancySettings, User
 from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
+from aibox.identity.admin_routes import ROUTES as ADMIN_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES
@@ -101,6 +104,7 @@ async def opened(
     cache_url: str = "memory:",
     settings: Settings | None = None,
     tenancy: TenancySettings | None = None,
+    mail: Mail | None = None,
 ) -> AsyncGenerator[House]:
     cache = open_cache(CacheSettings(url=cache_url))
     http = Outgoing(HttpSettings(internal_hosts=("127.0.0.1",)))
@@ -114,6 +118,7 @@ async def opened(
         keys=kernel.keys,
         http=http,
         cache=cache,
+        mail=mail or Mail(MailSettings()),
         base_url=BASE,
     )
     async with cache.run(), http.run(), identity.run(kernel.tasks):
@@ -125,18 +130,19 @@ def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
         turn: Turn = request.scope["state"]["turn"]
         return turn
 
-    async def current_identity() -> Identity:
-        return identity
-
-    async def current_account() -> Account:
-        return identity.account
-
+    services: dict[str, object] = {
+        "identity": identity,
+        "account": identity.account,
+        "roles": identity.roles,
+        "invitations": identity.invitations,
+        "sign_in_services": identity.sign_in_services,
+        "tenants": identity.tenants,
+    }
     app = Litestar(
-        [*ROUTES, *ACCOUNT_ROUTES, whoami, chat],
+        [*ROUTES, *ACCOUNT_ROUTES, *ADMIN_ROUTES, whoami, chat],
         dependencies={
             "turn": Provide(current_turn),
-            "identity": Provide(current_identity),
-            "account": Provide(current_account),
+            **{name: _provided(service) for name, service in services.items()},
         },
         guards=[require_policy(identity), require_json],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -145,3 +151,7 @@ def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
     )
     check_routes(app)
     return Guard(TurnMiddleware(app, identity, kernel.log), GatewaySettings(), public_url="", base_url=BASE)
+
+
+def _provided(service: object) -> Provide:
+    return Provide(lambda: service, sync_to_thread=False)

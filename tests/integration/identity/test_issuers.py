@@ -439,6 +439,7 @@ def test_b01_b10_a_door_without_a_lock_or_without_a_key_does_not_start(
             keys=kernel.keys,
             http=None,  # type: ignore[arg-type]
             cache=None,  # type: ignore[arg-type]
+            mail=None,  # type: ignore[arg-type]
             base_url="https://ai.example",
             production=production,
         )

@@ -24,7 +24,12 @@ async def test_the_setup_link_makes_the_owner_and_signs_them_in(house: House) ->
     assert link is not None
     assert re.fullmatch(r"http://localhost:8080/setup#token=[A-Za-z0-9_-]{43}", link)
     async with house.http(Origin=BASE) as http:
-        assert (await http.get("/v1/auth/config")).json() == {"passwordLoginEnabled": True, "setupRequired": True}
+        assert (await http.get("/v1/auth/config")).json() == {
+            "passwordLoginEnabled": True,
+            "setupRequired": True,
+            "passkeyLoginEnabled": True,
+            "tenantAsked": False,
+        }
         answer = await http.post("/v1/auth/setup", json={"token": link.partition("#token=")[2], **OWNER})
         assert answer.status_code == 200
         me = (await http.get("/v1/auth/me")).json()

@@ -28,7 +28,10 @@ OPEN_TO_ALL = {
     "/v1/audit/logs/{log_id}": "a log's checkpoints are public evidence; a stranger's log id is walked as a turn",
     "/v1/admin/inference/roles/{alias}": "the aliases are ours, the same in every tenant",
     "/v1/knowledge/audiences/{tag}": "a tag is a name that each tenant gives itself",
+    "/v1/admin/sso/idps/{alias}": "the sign-in services are the operator's; which of them a tenant sees: test_services",
 }
+OF_THE_PLATFORM = "/v1/admin/tenants/{tenant_id}"
+"""An owner is 403 here whatever the id: only who runs the installation may ask at all."""
 SHARED = ("/v1/knowledge/wiki/{topic}",)
 """What all of a tenant read together; only another tenant's people are strangers to it."""
 SAYS_401 = "/v1/auth/challenges/{challenge_id}"
@@ -111,10 +114,16 @@ async def _make(house: Served, ada: httpx.AsyncClient) -> dict[str, str]:
             json={"subject": "tenant", "period": "month", "limit_usd": "100", "action": "warn"},
         )
     )
+    role = await _made(ada.post("/v1/admin/roles", json={"name": "analyst", "label": "Analyst", "permissions": {}}))
+    sent = {"email": "grace@example.com", "roles": ["member"]}
+    invitation = (await _made(ada.post("/v1/admin/invitations", json=sent)))["invitation"]
     run, conversation = chat["run_id"], chat["session_id"]
     turn = "/v1/audit/turns/{turn_id}/artifacts/{event_id}"
     return {
         "/v1/admin/users/{user_id}": me,
+        "/v1/admin/roles/{role}": role["name"],
+        "/v1/admin/invitations/{invitation_id}": invitation["id"],
+        OF_THE_PLATFORM: str(house.turn.tenant),
         "/v1/auth/keys/{key_id}": key,
         "/v1/sessions/{session_id}": conversation,
         "/v1/conversations/{conversation_id}": conversation,
@@ -217,7 +226,7 @@ async def test_p09_an_owner_of_another_tenant_finds_nothing_of_adas_on_any_route
     for method, path, operation in _routes(walk):
         answer = await _ask(walk, walk.stranger, method, path, operation, known=True)
         nothing = await _ask(walk, walk.stranger, method, path, operation, known=False)
-        wanted = 401 if path.startswith(SAYS_401) else 404
+        wanted = 401 if path.startswith(SAYS_401) else 403 if path == OF_THE_PLATFORM else 404
         if answer.status_code != wanted or _comparable(answer) != _comparable(nothing):
             found.append((method, path, _comparable(answer), _comparable(nothing)))
     assert not found

@@ -1,17 +1,18 @@
 """Passwords, API keys, roles, the cookie's form and the policy check: what needs no database."""
 
 import re
+from decimal import Decimal
 
 import pytest
 from litestar import Litestar, get
 
 from aibox.core.errors import BootRefused, ValidationFailed
 from aibox.core.keyring import Ring, parse_ring
-from aibox.core.turn import Permissions, Principal, uuid7
+from aibox.core.turn import CostLimits, Permissions, Principal, uuid7
 from aibox.identity import CsrfFailed, is_api
 from aibox.identity.passwords import Passwords, weakness
 from aibox.identity.policy import check_routes
-from aibox.identity.roles import checked_roles, covers, permission_object, unite
+from aibox.identity.roles import Rights, checked_roles, covers, is_within, permission_object, rights_of
 from aibox.identity.secrets import api_key_digests, csrf_tokens, is_api_key, is_csrf_token, new_api_key
 from aibox.identity.web import Web
 
@@ -71,8 +72,8 @@ def test_a_csrf_token_belongs_to_one_session_and_survives_a_key_rotation() -> No
 
 
 def test_roles_unite_and_an_unknown_one_grants_nothing() -> None:
-    assert unite(["viewer", "member"]) == unite(["member"])
-    assert unite(["nonsense"]) == Permissions()
+    assert rights_of(["viewer", "member"]) == rights_of(["member"])
+    assert rights_of(["nonsense"]) == Rights()
 
 
 def test_a_denial_of_any_role_holds_whatever_another_grants() -> None:
@@ -92,15 +93,62 @@ def test_a_denial_of_any_role_holds_whatever_another_grants() -> None:
     ],
 )
 def test_the_shipped_roles_permit_what_the_table_says(role: str, may: str, may_not: str | None) -> None:
-    caller = Principal(kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p", permissions=unite([role]))
+    caller = Principal(
+        kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p", permissions=rights_of([role]).permissions
+    )
     assert caller.may(may)
     assert may_not is None or not caller.may(may_not)
 
 
 def test_an_admin_cannot_hand_out_what_only_an_owner_has() -> None:
-    admin = Principal(kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p", permissions=unite(["admin"]))
-    assert covers(admin, ["admin", "member"])
-    assert not covers(admin, ["owner"])
+    rights = rights_of(["admin"])
+    admin = Principal(kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p", permissions=rights.permissions)
+    assert covers(admin, rights_of(["admin", "member"]))
+    assert not covers(admin, rights_of(["owner"]))
+    assert not covers(admin, rights_of(["platform_admin"]))
+
+
+def test_of_several_roles_the_lowest_limit_and_every_denial_hold() -> None:
+    thrifty = Rights(limits=CostLimits(monthly_usd=Decimal(10), per_request_usd=Decimal(1)))
+    careful = Rights(
+        permissions=Permissions(tools_denied=frozenset({"shell"})), limits=CostLimits(monthly_usd=Decimal(20))
+    )
+    both = rights_of(["member", "thrifty", "careful"], {"thrifty": thrifty, "careful": careful})
+    assert both.limits == CostLimits(monthly_usd=Decimal(10), per_request_usd=Decimal(1))
+    assert both.permissions.tools_denied == {"shell"}
+    assert both.permissions.chat
+
+
+TOOLS = [
+    (({"*"}, {"shell"}), ({"*"}, set()), True),
+    (({"*"}, set()), ({"*"}, {"shell"}), False),
+    (({"shell"}, set()), ({"*"}, {"shell"}), False),
+    (({"shell"}, {"shell"}), ({"*"}, {"shell"}), True),
+    (({"search"}, set()), ({"search", "shell"}, set()), True),
+    (({"search"}, set()), ({"shell"}, set()), False),
+    (({"*"}, set()), ({"search"}, set()), False),
+]
+
+
+@pytest.mark.parametrize(("wanted", "has", "fits"), TOOLS)
+def test_what_is_denied_to_someone_is_not_theirs_to_hand_out(
+    wanted: tuple[set[str], set[str]], has: tuple[set[str], set[str]], fits: bool
+) -> None:
+    def rights(tools: tuple[set[str], set[str]]) -> Rights:
+        allowed, denied = tools
+        return Rights(permissions=Permissions(tools_allowed=frozenset(allowed), tools_denied=frozenset(denied)))
+
+    assert is_within(rights(wanted), rights(has)) is fits
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has", "fits"), [(None, None, True), (5, None, True), (5, 5, True), (6, 5, False), (None, 5, False)]
+)
+def test_a_limit_is_not_lifted_by_whom_it_binds(wanted: int | None, has: int | None, fits: bool) -> None:
+    def rights(usd: int | None) -> Rights:
+        return Rights(limits=CostLimits(monthly_usd=None if usd is None else Decimal(usd)))
+
+    assert is_within(rights(wanted), rights(has)) is fits
 
 
 def test_roles_are_listed_once_and_in_their_order() -> None:
@@ -112,7 +160,7 @@ def test_roles_are_listed_once_and_in_their_order() -> None:
 
 def test_the_permission_object_has_the_groups_of_the_specification() -> None:
     shown = permission_object(
-        unite(["viewer"]), Principal(kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p").limits
+        rights_of(["viewer"]).permissions, Principal(kind="user", tenant=uuid7(), id=uuid7(), pseudonym="p").limits
     )
     assert shown["agents"] == {"configure": False, "create": False, "delete": False, "use_templates": []}
     assert shown["memory"]["read_own"] is True

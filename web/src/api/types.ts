@@ -16,6 +16,10 @@ export type Receipt = Got<"/v1/receipts/{turn_id}">;
 export type Citation = NonNullable<
   Got<"/v1/conversations/{conversation_id}/items">["items"][number]["citations"]
 >[number];
+/** A memory that was before the model when it answered, and why. */
+export type Recalled = NonNullable<
+  Got<"/v1/conversations/{conversation_id}/items">["items"][number]["recalled"]
+>[number];
 export type Item = Omit<Got<"/v1/conversations/{conversation_id}/items">["items"][number], "usage"> & {
   usage?: Usage | null;
 };
@@ -44,6 +48,10 @@ export type RunEvent =
   | { event: "token"; data: { item_id: string; text: string } }
   | { event: "trace_update"; data: { step: string; label: string; state: StepState } }
   | { event: "usage"; data: Usage }
+  | {
+      event: "approval_required";
+      data: { approval_id: string; tool: string; arguments: Record<string, unknown>; risk: string };
+    }
   | { event: "blocked"; data: { direction: string; reason: string; scanners: string[] } }
   | { event: "error"; data: { error: string; code: string; turn_id: string | null } }
   | {
@@ -58,5 +66,8 @@ export type RunEvent =
         receipt: Receipt;
         /** Absent from a server that knows no knowledge. */
         citations?: Citation[];
+        recalled?: Recalled[];
+        /** The tokens that the model read in the question. */
+        masked?: string[];
       };
     };

@@ -34,6 +34,13 @@ const signIn = createRoute({
     typeof search.next === "string" && /^\/(?![/\\])/.test(search.next) ? { next: search.next } : {},
 });
 
+/** The page behind an invitation's link. */
+const invite = createRoute({
+  getParentRoute: () => root,
+  path: "/invite",
+  component: lazyRouteComponent(() => import("../features/auth/InvitePage")),
+});
+
 /** The phone's side of pairing: a session of its own, so no sign-in comes before it. */
 const pair = createRoute({
   getParentRoute: () => root,
@@ -118,6 +125,31 @@ const adminPages = [
     path: "/users",
     component: lazyRouteComponent(() => import("../features/users/UsersPage")),
   }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/roles",
+    component: lazyRouteComponent(() => import("../features/roles/RolesPage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/roles/$role",
+    component: lazyRouteComponent(() => import("../features/roles/RolePage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/new-role",
+    component: lazyRouteComponent(() => import("../features/roles/RolePage"), "NewRolePage"),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/sign-in-services",
+    component: lazyRouteComponent(() => import("../features/services/ServicesPage")),
+  }),
+  createRoute({
+    getParentRoute: () => admin,
+    path: "/tenants",
+    component: lazyRouteComponent(() => import("../features/tenants/TenantsPage")),
+  }),
   createRoute({ getParentRoute: () => admin, path: "/", component: AdminHome }),
   createRoute({
     getParentRoute: () => admin,
@@ -152,6 +184,7 @@ export function createAppRouter(queryClient: QueryClient) {
     routeTree: root.addChildren([
       setup,
       signIn,
+      invite,
       pair,
       app.addChildren([newChat, chat, account, ownUsage, ...besides, admin.addChildren(adminPages)]),
     ]),

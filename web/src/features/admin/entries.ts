@@ -1,6 +1,16 @@
 // What the administration consists of, and who sees which part. A new page adds its line here and its route.
 import type { LinkProps } from "@tanstack/react-router";
-import { Activity, ChartColumn, Cpu, type LucideIcon, ShieldCheck, Users } from "lucide-react";
+import {
+  Activity,
+  Building2,
+  ChartColumn,
+  Cpu,
+  KeySquare,
+  LogIn,
+  type LucideIcon,
+  ShieldCheck,
+  Users,
+} from "lucide-react";
 import type { Me } from "../../api/types";
 
 /** The names under `admin` in the permission object. */
@@ -10,7 +20,8 @@ export type AdminPermission =
   | "manage_templates"
   | "manage_providers"
   | "view_audit_log"
-  | "manage_tenant";
+  | "manage_tenant"
+  | "manage_tenants";
 
 export interface AdminEntry {
   to: NonNullable<LinkProps["to"]>;
@@ -21,6 +32,9 @@ export interface AdminEntry {
 
 export const adminEntries: AdminEntry[] = [
   { to: "/admin/users", label: "People", icon: Users, permission: "manage_users" },
+  { to: "/admin/roles", label: "Roles", icon: KeySquare, permission: "manage_roles" },
+  { to: "/admin/sign-in-services", label: "Sign-in services", icon: LogIn, permission: "manage_roles" },
+  { to: "/admin/tenants", label: "Tenants", icon: Building2, permission: "manage_tenants" },
   { to: "/admin/inference", label: "Inference", icon: Cpu, permission: "manage_providers" },
   { to: "/admin/guardrail", label: "Guardrail", icon: ShieldCheck, permission: "manage_providers" },
   { to: "/admin/usage", label: "Usage", icon: ChartColumn, permission: "view_audit_log" },

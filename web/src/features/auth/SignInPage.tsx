@@ -1,7 +1,7 @@
 // Sign-in: with a password, or with another sign-in service; then the second factor where one is asked for.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
-import { ArrowRight } from "lucide-react";
+import { ArrowRight, Fingerprint } from "lucide-react";
 import { type FormEvent, useEffect, useState } from "react";
 import { ApiError } from "../../api/errors";
 import { Button } from "../../ui/Button";
@@ -10,18 +10,19 @@ import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
 import { Skeleton } from "../../ui/Skeleton";
 import { AuthPage } from "./AuthPage";
-import { signInMessage, waitText } from "./messages";
+import { factorMessage, refusedMessage, signInMessage, waitText } from "./messages";
 import { PasswordField } from "./PasswordField";
-import { type Pending, pendingFromFragment } from "./pending";
+import { canUsePasskeys } from "./passkey";
+import { type Pending, pendingFromFragment, type Refused, refusedFromFragment } from "./pending";
 import { RecoveryCodes } from "./RecoveryCodes";
 import { SecondFactor } from "./SecondFactor";
-import { authConfigQuery, idpsQuery, type SignInStep, signIn } from "./session";
+import { authConfigQuery, idpsQuery, type SignInStep, signIn, signInByPasskey } from "./session";
 import { useCountdown } from "./useCountdown";
 
 const route = getRouteApi("/sign-in");
 
 type Stage =
-  | { at: "password" }
+  | { at: "password"; refused?: Refused }
   | { at: "second-factor"; pending: Pending }
   | { at: "recovery-codes"; codes: string[] };
 
@@ -51,7 +52,15 @@ export function SignInPage() {
 
   switch (stage.at) {
     case "password":
-      return <FirstStep account={account} onAccount={setAccount} onStep={step} next={next ?? "/"} />;
+      return (
+        <FirstStep
+          account={account}
+          onAccount={setAccount}
+          onStep={step}
+          next={next ?? "/"}
+          refused={stage.refused}
+        />
+      );
     case "second-factor":
       return (
         <SecondFactor
@@ -73,8 +82,11 @@ export function SignInPage() {
 }
 
 function firstStage(): Stage {
-  const pending = pendingFromFragment(window.location.hash);
-  return pending ? { at: "second-factor", pending } : { at: "password" };
+  const { hash } = window.location;
+  const pending = pendingFromFragment(hash);
+  if (pending) return { at: "second-factor", pending };
+  const refused = refusedFromFragment(hash);
+  return refused ? { at: "password", refused } : { at: "password" };
 }
 
 interface FirstStepProps {
@@ -82,9 +94,10 @@ interface FirstStepProps {
   onAccount: (account: string) => void;
   onStep: (step: SignInStep) => void;
   next: string;
+  refused: Refused | undefined;
 }
 
-function FirstStep({ next, ...form }: FirstStepProps) {
+function FirstStep({ next, refused, ...form }: FirstStepProps) {
   const config = useQuery(authConfigQuery);
   const idps = useQuery(idpsQuery);
   if (config.data?.setupRequired) return <SetupFirst />;
@@ -100,6 +113,7 @@ function FirstStep({ next, ...form }: FirstStepProps) {
   const others = idps.data ?? [];
   return (
     <AuthPage title="Sign in" aside="Accounts are made by your administrator; there is no sign-up.">
+      {refused && <RefusedNotice refused={refused} />}
       {config.error && (
         <Notice kind="danger" className="mt-4">
           {signInMessage(config.error)}
@@ -125,7 +139,8 @@ function FirstStep({ next, ...form }: FirstStepProps) {
           or with a password
         </p>
       )}
-      {byPassword && <PasswordForm {...form} />}
+      {byPassword && <PasswordForm {...form} tenantAsked={config.data?.tenantAsked ?? false} />}
+      {config.data?.passkeyLoginEnabled && canUsePasskeys() && <PasskeySignIn onStep={form.onStep} />}
       {!byPassword && others.length === 0 && (
         <p className="mt-3 text-ink-2">
           Sign-in with a password is turned off here, and no other way is set up. Ask your administrator.
@@ -135,10 +150,13 @@ function FirstStep({ next, ...form }: FirstStepProps) {
   );
 }
 
-function PasswordForm({ account, onAccount, onStep }: Omit<FirstStepProps, "next">) {
+type PasswordFormProps = Pick<FirstStepProps, "account" | "onAccount" | "onStep"> & { tenantAsked: boolean };
+
+function PasswordForm({ account, onAccount, onStep, tenantAsked }: PasswordFormProps) {
   const [password, setPassword] = useState("");
+  const [tenant, setTenant] = useState("");
   const attempt = useMutation({
-    mutationFn: () => signIn(account.trim(), password),
+    mutationFn: () => signIn(account.trim(), password, tenant.trim() || null),
     onSuccess: onStep,
     onError: () => setPassword(""),
   });
@@ -157,6 +175,17 @@ function PasswordForm({ account, onAccount, onStep }: Omit<FirstStepProps, "next
   return (
     <form onSubmit={submit} className="mt-5 space-y-4">
       {attempt.error && !waitIsOver && <Notice kind="danger">{signInMessage(attempt.error)}</Notice>}
+      {tenantAsked && (
+        <Field
+          label="Organisation"
+          name="organization"
+          autoComplete="organization"
+          maxLength={100}
+          value={tenant}
+          onChange={(event) => setTenant(event.target.value)}
+          hint="Its name here, as your administrator told you. Empty: the first one."
+        />
+      )}
       <Field
         label="E-mail"
         type="email"
@@ -177,6 +206,36 @@ function PasswordForm({ account, onAccount, onStep }: Omit<FirstStepProps, "next
         {wait > 0 ? `Try again in ${waitText(wait)}` : "Sign in"}
       </Button>
     </form>
+  );
+}
+
+/** The passkey says who it is for: nothing is typed. */
+function PasskeySignIn({ onStep }: Pick<FirstStepProps, "onStep">) {
+  const attempt = useMutation({ mutationFn: signInByPasskey, onSuccess: (step) => step && onStep(step) });
+  return (
+    <div className="mt-5 border-t border-line pt-5">
+      {attempt.error && (
+        <Notice kind="danger" className="mb-3">
+          {factorMessage(attempt.error, "webauthn")}
+        </Notice>
+      )}
+      <Button look="quiet" className="w-full" busy={attempt.isPending} onClick={() => attempt.mutate()}>
+        {!attempt.isPending && <Fingerprint aria-hidden className="size-4.5 text-accent" />}
+        Sign in with a passkey
+      </Button>
+    </div>
+  );
+}
+
+function RefusedNotice({ refused }: { refused: Refused }) {
+  return (
+    <Notice kind="danger" title="The other service did not sign you in" className="mt-4">
+      <p>{refusedMessage(refused.code)}</p>
+      <p className="mt-0.5 font-mono text-xs break-all">
+        {refused.code}
+        {refused.turn && ` turn ${refused.turn}`}
+      </p>
+    </Notice>
   );
 }
 

@@ -46,6 +46,25 @@ export function factorMessage(error: unknown, method: Method): string {
   }
 }
 
+const REFUSALS: Record<string, string> = {
+  role_not_mapped: "Your account there has no role here. Ask your administrator.",
+  tenant_not_provisioned: "Your organisation is not active here. Ask your administrator.",
+  tenant_mismatch: "Your account there belongs to another organisation.",
+  idp_unavailable: "It cannot be reached just now. Try again shortly.",
+  invalid_request: "The sign-in was not begun here, took too long, or was given up. Begin again.",
+  invalid_credentials: "Your account here is not active. Ask your administrator.",
+  challenge_invalid: "The invitation was used, taken back, or has expired. Ask for a new one.",
+  conflict: "You have an account here already. Sign in without the invitation.",
+  invalid_token: "Its answer could not be verified. Tell your administrator.",
+  invalid_audience: "Its answer was meant for another application. Tell your administrator.",
+  state_unavailable: "AIBox cannot reach its database. Try again shortly.",
+};
+
+/** Why what another sign-in service sent was not taken. */
+export function refusedMessage(code: string): string {
+  return REFUSALS[code] ?? "Its answer was not accepted. Try again, or tell your administrator.";
+}
+
 /** Errors by field, for the form; `form` holds what belongs to none of them. */
 export function fieldErrors(error: unknown, known: string[]): Record<string, string> {
   if (!(error instanceof ApiError) || error.fields.length === 0) return {};

@@ -1,6 +1,6 @@
 // What a sign-in that is not complete yet looks like to the page.
 import { expect, test } from "vitest";
-import { pendingFrom, pendingFromFragment } from "./pending";
+import { pendingFrom, pendingFromFragment, refusedFromFragment } from "./pending";
 
 const BODY = {
   challenge_id: "0199",
@@ -30,4 +30,16 @@ test("what another sign-in service left in the fragment is read", () => {
 
 test.each(["", "#", "#pending=", "#pending={cut", "#token=abc"])("the fragment %j holds none", (hash) => {
   expect(pendingFromFragment(hash)).toBeNull();
+});
+
+test.each([
+  ["#refused=role_not_mapped&turn=0192aaaa-0000-7000-8000-000000000001", "role_not_mapped"],
+  ["#refused=role_not_mapped&turn=<b>", "role_not_mapped"],
+  ["#refused=Call%20this%20number", null],
+  ["#pending=%7B%7D", null],
+  ["", null],
+])("%j names the refusal %j, in no words of its own", (hash, code) => {
+  const refused = refusedFromFragment(hash);
+  expect(refused?.code ?? null).toBe(code);
+  expect(refused?.turn ?? "").not.toContain("<");
 });

@@ -48,3 +48,18 @@ export function pendingFromFragment(hash: string): Pending | null {
     return null;
   }
 }
+
+/** How another sign-in service's answer was refused: a stable code, and the turn to ask about. */
+export interface Refused {
+  code: string;
+  turn: string;
+}
+
+/** The refusal that the address's fragment names. Its words are ours: anybody can write a fragment. */
+export function refusedFromFragment(hash: string): Refused | null {
+  const fragment = new URLSearchParams(hash.replace(/^#/, ""));
+  const code = fragment.get("refused") ?? "";
+  const turn = fragment.get("turn") ?? "";
+  if (!/^[a-z_]{3,60}$/.test(code)) return null;
+  return { code, turn: /^[0-9a-f-]{36}$/.test(turn) ? turn : "" };
+}

@@ -3,6 +3,7 @@ import { type QueryClient, queryOptions, useSuspenseQuery } from "@tanstack/reac
 import { answer, api, rememberCsrfToken } from "../../api/client";
 import { isRecord } from "../../api/errors";
 import type { Me } from "../../api/types";
+import { signWithPasskey } from "./passkey";
 import { type Pending, pendingFrom } from "./pending";
 
 export const meQuery = queryOptions({
@@ -37,8 +38,27 @@ export type SignInStep =
   | { state: "signed-in"; recoveryCodes: string[] }
   | { state: "pending"; pending: Pending };
 
-export async function signIn(username: string, password: string): Promise<SignInStep> {
-  return stepFrom(await answer<unknown>(api.POST("/v1/auth/login", { body: { username, password } })));
+export async function signIn(username: string, password: string, tenant: string | null): Promise<SignInStep> {
+  const body = { username, password, ...(tenant && { tenant }) };
+  return stepFrom(await answer<unknown>(api.POST("/v1/auth/login", { body })));
+}
+
+/** By a passkey that says whose it is; null when they closed the browser's window. */
+export async function signInByPasskey(): Promise<SignInStep | null> {
+  const { challenge_token, webauthn } = await answer(api.POST("/v1/auth/passkey/options"));
+  const assertion = await signWithPasskey(webauthn);
+  if (!assertion) return null;
+  return stepFrom(
+    await answer<unknown>(api.POST("/v1/auth/passkey", { body: { challenge_token, assertion } })),
+  );
+}
+
+export async function acceptInvitation(body: {
+  token: string;
+  name: string;
+  password: string;
+}): Promise<SignInStep> {
+  return stepFrom(await answer<unknown>(api.POST("/v1/auth/invitation/accept", { body })));
 }
 
 export type Proof =

@@ -9,7 +9,7 @@ import { beyondFields, fieldError } from "../../ui/fieldError";
 import { Modal } from "../../ui/Modal";
 import { judgePassword } from "../auth/password";
 import { newPassword } from "./people";
-import { type NewPerson, type Role, useAddPerson } from "./queries";
+import { type NewPerson, useAddPerson } from "./queries";
 import { RolesField } from "./RolesField";
 
 const FIELDS = ["name", "email", "password", "roles"];
@@ -18,7 +18,7 @@ export function NewPersonDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState(() => newPassword());
-  const [roles, setRoles] = useState<Role[]>(["member"]);
+  const [roles, setRoles] = useState(["member"]);
   const addition = useAddPerson();
   const failure = beyondFields(addition.error, FIELDS);
   const complete = name.trim() && email.trim() && judgePassword(password).acceptable && roles.length > 0;

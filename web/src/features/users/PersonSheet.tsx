@@ -10,20 +10,15 @@ import { Modal } from "../../ui/Modal";
 import { Notice } from "../../ui/Notice";
 import { Skeleton } from "../../ui/Skeleton";
 import { useMe } from "../auth/session";
+import { rolesQuery } from "../roles/queries";
 import { mayManage, rightsOf } from "./people";
-import {
-  type Person,
-  permissionsQuery,
-  type Role,
-  useChangePerson,
-  useResetFactors,
-  useSignOutPerson,
-} from "./queries";
+import { type Person, permissionsQuery, useChangePerson, useResetFactors, useSignOutPerson } from "./queries";
 import { RolesField } from "./RolesField";
 
 export function PersonSheet({ person, onClose }: { person: Person; onClose: () => void }) {
   const me = useMe();
-  const managed = mayManage(me, person);
+  const roles = useQuery(rolesQuery);
+  const managed = roles.data !== undefined && mayManage(me, person, roles.data);
   return (
     <Modal
       open
@@ -32,9 +27,9 @@ export function PersonSheet({ person, onClose }: { person: Person; onClose: () =
       title={person.name || person.handle}
       description={person.email}
     >
-      {!managed && (
+      {roles.data && !managed && (
         <Notice kind="info" className="mb-5">
-          Only an owner changes an owner.
+          This person may do more than you, so only somebody who may do as much changes them.
         </Notice>
       )}
       <PersonForm person={person} managed={managed} />
@@ -46,7 +41,7 @@ export function PersonSheet({ person, onClose }: { person: Person; onClose: () =
 
 function PersonForm({ person, managed }: { person: Person; managed: boolean }) {
   const [name, setName] = useState(person.name);
-  const [roles, setRoles] = useState(person.roles as Role[]);
+  const [roles, setRoles] = useState(person.roles);
   const change = useChangePerson(person.id);
   const failure = beyondFields(change.error, ["name", "roles"]);
   const renamed = name.trim() !== person.name;

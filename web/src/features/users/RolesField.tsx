@@ -1,12 +1,14 @@
 // Which roles a person has; those that one may not hand out are shown and locked.
+import { useQuery } from "@tanstack/react-query";
 import { useId } from "react";
+import { Skeleton } from "../../ui/Skeleton";
 import { useMe } from "../auth/session";
-import { mayGive, ROLES } from "./people";
-import type { Role } from "./queries";
+import { rolesQuery } from "../roles/queries";
+import { coversRole } from "../roles/rights";
 
 interface RolesFieldProps {
-  value: Role[];
-  onChange: (roles: Role[]) => void;
+  value: string[];
+  onChange: (roles: string[]) => void;
   disabled?: boolean;
   error?: string | null;
 }
@@ -14,17 +16,19 @@ interface RolesFieldProps {
 export function RolesField({ value, onChange, disabled = false, error }: RolesFieldProps) {
   const me = useMe();
   const id = useId();
+  const roles = useQuery(rolesQuery);
+  if (!roles.data) return <Skeleton className="h-48" />;
   return (
     <fieldset>
       <legend className="mb-1.5 font-medium">Roles</legend>
       <ul className="divide-y divide-line rounded-xl border border-line bg-surface">
-        {ROLES.map(({ role, label, about }) => (
+        {roles.data.map(({ name: role, label, about, permissions }) => (
           <li key={role} className="flex items-start gap-3 px-3.5 py-2.5">
             <input
               id={`${id}-${role}`}
               type="checkbox"
               checked={value.includes(role)}
-              disabled={disabled || !mayGive(me, role)}
+              disabled={disabled || !coversRole(me, permissions)}
               aria-describedby={`${id}-${role}-about`}
               onChange={(event) =>
                 onChange(event.target.checked ? [...value, role] : value.filter((other) => other !== role))

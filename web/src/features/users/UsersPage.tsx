@@ -1,6 +1,6 @@
 // Administration: the people of this AIBox, their roles and whether they may sign in.
 import { useQuery } from "@tanstack/react-query";
-import { Plus, Search } from "lucide-react";
+import { MailPlus, Plus, Search } from "lucide-react";
 import { useState } from "react";
 import { Badge } from "../../ui/Badge";
 import { Button } from "../../ui/Button";
@@ -11,26 +11,37 @@ import { Table, Td, Th } from "../../ui/Table";
 import { dateText } from "../account/words";
 import { AdminPage } from "../admin/AdminFrame";
 import { useMe } from "../auth/session";
+import { rolesQuery } from "../roles/queries";
+import { Invitations } from "./Invitations";
+import { InviteDialog } from "./InviteDialog";
 import { NewPersonDialog } from "./NewPersonDialog";
 import { PersonSheet } from "./PersonSheet";
-import { found, ROLES, STATES } from "./people";
+import { found, roleLabel, STATES } from "./people";
 import { type Person, peopleQuery } from "./queries";
 
 export default function UsersPage() {
   const [adding, setAdding] = useState(false);
+  const [inviting, setInviting] = useState(false);
   return (
     <AdminPage
       title="People"
       about="Who may sign in, and what they may do. Changes are in effect within a second."
       permission="manage_users"
       actions={
-        <Button onClick={() => setAdding(true)}>
-          <Plus aria-hidden className="size-4" /> Add a person
-        </Button>
+        <>
+          <Button look="quiet" onClick={() => setAdding(true)}>
+            <Plus aria-hidden className="size-4" /> Add a person
+          </Button>
+          <Button onClick={() => setInviting(true)}>
+            <MailPlus aria-hidden className="size-4" /> Invite
+          </Button>
+        </>
       }
     >
       <People />
+      <Invitations />
       {adding && <NewPersonDialog onClose={() => setAdding(false)} />}
+      {inviting && <InviteDialog onClose={() => setInviting(false)} />}
     </AdminPage>
   );
 }
@@ -89,6 +100,7 @@ function countText(count: number): string {
 
 function PeopleTable({ people, onOpen }: { people: Person[]; onOpen: (id: string) => void }) {
   const me = useMe();
+  const roles = useQuery(rolesQuery).data ?? [];
   return (
     <Table caption="People">
       <thead>
@@ -114,7 +126,9 @@ function PeopleTable({ people, onOpen }: { people: Person[]; onOpen: (id: string
               {person.id === me.user.id && <span className="ml-2 text-xs text-ink-3">you</span>}
               <p className="text-ink-2">{person.email}</p>
             </Td>
-            <Td className="whitespace-nowrap">{person.roles.map(roleLabel).join(", ")}</Td>
+            <Td className="whitespace-nowrap">
+              {person.roles.map((role) => roleLabel(role, roles)).join(", ")}
+            </Td>
             <Td>
               <StateBadge status={person.status} />
             </Td>
@@ -127,10 +141,6 @@ function PeopleTable({ people, onOpen }: { people: Person[]; onOpen: (id: string
       </tbody>
     </Table>
   );
-}
-
-function roleLabel(role: string): string {
-  return ROLES.find((one) => one.role === role)?.label ?? role;
 }
 
 function StateBadge({ status }: { status: string }) {

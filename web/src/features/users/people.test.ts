@@ -1,5 +1,6 @@
 // Who is found, who may change whom, and what rights are called.
 import { expect, test } from "vitest";
+import type { Role } from "../roles/queries";
 import { found, mayGive, mayManage, newPassword, rightsOf } from "./people";
 import type { Person } from "./queries";
 
@@ -16,6 +17,21 @@ const person = (name: string, email: string, ...roles: string[]): Person => ({
   issuer: "",
 });
 
+const role = (name: string, permissions: Role["permissions"]): Role => ({
+  name,
+  label: name,
+  about: "",
+  is_shipped: true,
+  permissions,
+  people: 1,
+});
+
+const ROLES = [
+  role("owner", { chat: true, admin: { manage_users: true, manage_tenant: true } }),
+  role("admin", { chat: true, admin: { manage_users: true } }),
+  role("member", { chat: true }),
+];
+
 const ADA = person("Ada Lovelace", "ada@example.org", "owner");
 const ALAN = person("Alan Turing", "alan@example.org", "member");
 
@@ -30,11 +46,13 @@ test.each([
 });
 
 test("an admin neither makes an owner nor changes one", () => {
-  const admin = { roles: ["admin"] };
-  expect(mayGive(admin, "owner")).toBe(false);
-  expect(mayManage(admin, ADA)).toBe(false);
-  expect(mayManage(admin, ALAN)).toBe(true);
-  expect(mayManage({ roles: ["owner"] }, ADA)).toBe(true);
+  const admin = { permissions: { admin: { manage_users: true }, chat: true } };
+  const owner = { permissions: { admin: { manage_users: true, manage_tenant: true }, chat: true } };
+  expect(mayGive(admin, "owner", ROLES)).toBe(false);
+  expect(mayManage(admin, ADA, ROLES)).toBe(false);
+  expect(mayManage(admin, ALAN, ROLES)).toBe(true);
+  expect(mayManage(owner, ADA, ROLES)).toBe(true);
+  expect(mayGive(owner, "platform_admin", ROLES)).toBe(false);
 });
 
 test("rights are told by group, denials included", () => {

@@ -2,14 +2,9 @@
 import { isRecord } from "../../api/errors";
 import type { Me } from "../../api/types";
 import type { Tone } from "../../ui/Badge";
-import type { Person, Role } from "./queries";
-
-export const ROLES: { role: Role; label: string; about: string }[] = [
-  { role: "owner", label: "Owner", about: "Everything." },
-  { role: "admin", label: "Admin", about: "Everything but the settings of the installation." },
-  { role: "member", label: "Member", about: "Chat, agents and tools, own memory and the team’s." },
-  { role: "viewer", label: "Viewer", about: "Reads own memory. No chat." },
-];
+import type { Role } from "../roles/queries";
+import { coversRole } from "../roles/rights";
+import type { Person } from "./queries";
 
 export const STATES: Record<string, { label: string; tone: Tone }> = {
   active: { label: "Active", tone: "good" },
@@ -17,14 +12,24 @@ export const STATES: Record<string, { label: string; tone: Tone }> = {
   deactivated: { label: "Deactivated", tone: "neutral" },
 };
 
-/** Nobody hands out what they may not do themselves: of the roles, only owners may do all that an owner may. */
-export function mayGive(me: Pick<Me, "roles">, role: string): boolean {
-  return role !== "owner" || me.roles.includes("owner");
+/** Nobody hands out what they may not do themselves. A role that is not listed, such as `platform_admin`, is not ours. */
+export function mayGive(me: Pick<Me, "permissions">, role: string, roles: Role[]): boolean {
+  const found = roles.find(({ name }) => name === role);
+  return found !== undefined && coversRole(me, found.permissions);
 }
 
 /** Whether this person's roles, state and sessions are for `me` to change. */
-export function mayManage(me: Pick<Me, "roles">, person: Pick<Person, "roles">): boolean {
-  return person.roles.every((role) => mayGive(me, role));
+export function mayManage(
+  me: Pick<Me, "permissions">,
+  person: Pick<Person, "roles">,
+  roles: Role[],
+): boolean {
+  return person.roles.every((role) => mayGive(me, role, roles));
+}
+
+export function roleLabel(role: string, roles: Role[]): string {
+  if (role === "platform_admin") return "Platform admin";
+  return roles.find(({ name }) => name === role)?.label ?? role;
 }
 
 /** Whose name, e-mail, handle or role holds every word of `text`. */

@@ -8,7 +8,8 @@ type Schemas = components["schemas"];
 export type Person = Schemas["UserView"];
 export type NewPerson = Schemas["UserBody"];
 export type PersonChange = Schemas["UserPatch"];
-export type Role = NonNullable<NewPerson["roles"]>[number];
+export type Invitation = Schemas["Invitation"];
+export type NewInvitation = Schemas["InvitationBody"];
 
 export const peopleQuery = queryOptions({
   queryKey: ["people"],
@@ -24,13 +25,32 @@ export function permissionsQuery(user_id: string) {
   });
 }
 
+export const invitationsQuery = queryOptions({
+  queryKey: ["people", "invitations"],
+  queryFn: () => answer(api.GET("/v1/admin/invitations")),
+  select: ({ invitations }) => invitations,
+});
+
+export function useInvite() {
+  const fresh = useFresh();
+  return useChange((body: NewInvitation) => fresh(() => answer(api.POST("/v1/admin/invitations", { body }))));
+}
+
+export function useRevokeInvitation() {
+  return useChange((invitation_id: string) =>
+    answer(api.DELETE("/v1/admin/invitations/{invitation_id}", { params: { path: { invitation_id } } })),
+  );
+}
+
 export function useAddPerson() {
-  return useChange((body: NewPerson) => answer(api.POST("/v1/admin/users", { body })));
+  const fresh = useFresh();
+  return useChange((body: NewPerson) => fresh(() => answer(api.POST("/v1/admin/users", { body }))));
 }
 
 export function useChangePerson(user_id: string) {
+  const fresh = useFresh();
   return useChange((body: PersonChange) =>
-    answer(api.PATCH("/v1/admin/users/{user_id}", { params: { path: { user_id } }, body })),
+    fresh(() => answer(api.PATCH("/v1/admin/users/{user_id}", { params: { path: { user_id } }, body }))),
   );
 }
 
