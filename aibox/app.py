@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
@@ -42,7 +41,7 @@ from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.limits import Limits, Rates, Slots
 from aibox.gateway.media import require_json
-from aibox.gateway.openapi import document_refusals
+from aibox.gateway.openapi import House, Rendered
 from aibox.gateway.origins import cors
 from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
 from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
@@ -383,7 +382,7 @@ def create_app(system: System) -> App:
     }
     settings = system.settings
     rates, slots = Rates(system.cache), Slots(system.cache)
-    litestar = Litestar(
+    litestar = House(
         route_handlers=[
             *GATEWAY_ROUTES,
             *IDENTITY_ROUTES,
@@ -408,7 +407,7 @@ def create_app(system: System) -> App:
         openapi_config=OpenAPIConfig(
             title="AIBox",
             version=__version__,
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[Rendered()],
             openapi_router=Router("/docs", route_handlers=[], opt={"policy": "public"}),
             use_handler_docstrings=True,
         ),
@@ -416,7 +415,6 @@ def create_app(system: System) -> App:
         logging_config=None,
     )
     check_routes(litestar)
-    document_refusals(litestar.openapi_schema)
     inner = Telemetry(TurnMiddleware(litestar, system.identity, system.log))
     return App(
         litestar,

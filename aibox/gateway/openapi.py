@@ -1,9 +1,13 @@
-"""Completes the OpenAPI document: which refusals each operation may answer, and how one looks."""
+"""Litestar as this house uses it: without plugins for other libraries, its OpenAPI document complete with refusals."""
 
 from typing import Any
 
+from litestar import Litestar, Request
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, Operation, PathItem, Reference, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.plugins.base import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 
 ERROR = "Error"
 REFUSALS = {
@@ -41,7 +45,33 @@ ASKS_OUTSIDE = (
 )
 
 
-def document_refusals(document: OpenAPI) -> None:
+class House(Litestar):
+    """Litestar whose OpenAPI document is made when somebody asks for it: it takes a third of a second and 6 MB."""
+
+    _is_documented = False
+
+    @property
+    def openapi_schema(self) -> OpenAPI:
+        document = super().openapi_schema
+        if not self._is_documented:
+            _document_refusals(document)
+            self._is_documented = True
+        return document
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        """Only what msgspec needs: Litestar loads Pydantic, 12 MB of it, wherever it is installed."""
+        return [*plugins, MsgspecDIPlugin()]
+
+
+class Rendered(JsonRenderPlugin):
+    """The document as `House` completes it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, request.app.openapi_schema.to_schema())
+
+
+def _document_refusals(document: OpenAPI) -> None:
     """Add the refusals to every operation that does not describe them itself."""
     assert document.components is not None
     document.components.schemas[ERROR] = _error()
