@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -11,16 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import webauthn
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database, Work
@@ -39,6 +30,7 @@ from aibox.identity import (
     Passkey,
     User,
     WebauthnFailed,
+    ceremonies,
 )
 from aibox.identity import totp as codes
 from aibox.identity.accounts import actor, reach
@@ -179,21 +171,11 @@ class SecondFactors:
 
     async def registration(self, turn: Turn, user: User) -> tuple[bytes, dict[str, Any]]:
         """(challenge, options for `navigator.credentials.create`)."""
-        known = await self._descriptors(turn, user)
+        known = await self._passkey_ids(turn, user)
         if len(known) >= MAX_PASSKEYS:
             raise Conflict(f"There are {MAX_PASSKEYS} passkeys already; remove one first.")
-        options = webauthn.generate_registration_options(
-            rp_id=self._rp_id,
-            rp_name="AIBox",
-            user_id=user.id.bytes,
-            user_name=user.email or user.handle,
-            user_display_name=user.name,
-            authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.REQUIRED
-            ),
-            exclude_credentials=known,
-        )
-        return options.challenge, json.loads(webauthn.options_to_json(options))
+        person = (user.id.bytes, user.email or user.handle, user.name)
+        return ceremonies.registration(self._rp_id, person, known)
 
     async def register(
         self, turn: Turn, user: User, *, name: str, credential: dict[str, Any], challenge: bytes
@@ -201,26 +183,17 @@ class SecondFactors:
         """Enrol a passkey; the recovery codes, when there were none. Raises `WebauthnFailed`."""
         if not 1 <= len(name.strip()) <= 100 or not name.isprintable():
             raise ValidationFailed(fields=[{"field": "name", "error": "Write a name of 1 to 100 characters."}])
-        try:
-            verified = webauthn.verify_registration_response(
-                credential=credential,
-                expected_challenge=challenge,
-                expected_rp_id=self._rp_id,
-                expected_origin=self._origin,
-                require_user_verification=True,
-            )
-        except _MALFORMED:
-            raise WebauthnFailed() from None
+        verified = ceremonies.registered(self._rp_id, self._origin, credential, challenge)
         async with self._db.work(turn) as work:
-            if await work.session.get(PasskeyRow, (user.tenant, verified.credential_id)) is not None:
+            if await work.session.get(PasskeyRow, (user.tenant, verified.id)) is not None:
                 raise Conflict("This passkey is enrolled already.")
             work.session.add(
                 PasskeyRow(
                     tenant=user.tenant,
-                    id=verified.credential_id,
+                    id=verified.id,
                     user_id=user.id,
                     name=name.strip(),
-                    public_key=verified.credential_public_key,
+                    public_key=verified.public_key,
                     sign_count=verified.sign_count,
                     created_at=datetime.now(UTC),
                     used_at=None,
@@ -231,19 +204,11 @@ class SecondFactors:
 
     async def request(self, turn: Turn, user: User) -> tuple[bytes, dict[str, Any]]:
         """(challenge, options for `navigator.credentials.get`)."""
-        options = webauthn.generate_authentication_options(
-            rp_id=self._rp_id,
-            allow_credentials=await self._descriptors(turn, user),
-            user_verification=UserVerificationRequirement.REQUIRED,
-        )
-        return options.challenge, json.loads(webauthn.options_to_json(options))
+        return ceremonies.request(self._rp_id, await self._passkey_ids(turn, user))
 
     def discoverable(self) -> tuple[bytes, dict[str, Any]]:
         """(challenge, options) for whoever has a passkey of this place: the passkey says whose it is."""
-        options = webauthn.generate_authentication_options(
-            rp_id=self._rp_id, user_verification=UserVerificationRequirement.REQUIRED
-        )
-        return options.challenge, json.loads(webauthn.options_to_json(options))
+        return ceremonies.request(self._rp_id)
 
     async def owner(self, assertion: dict[str, Any]) -> tuple[UUID, UUID]:
         """(tenant, person) whom an unverified answer to `discoverable` names. Raises `WebauthnFailed`.
@@ -268,19 +233,9 @@ class SecondFactors:
             row = await work.session.get(PasskeyRow, (user.tenant, _credential_id(assertion)), with_for_update=True)
             if row is None or row.user_id != user.id:
                 raise WebauthnFailed()
-            try:
-                verified = webauthn.verify_authentication_response(
-                    credential=assertion,
-                    expected_challenge=challenge,
-                    expected_rp_id=self._rp_id,
-                    expected_origin=self._origin,
-                    credential_public_key=row.public_key,
-                    credential_current_sign_count=row.sign_count,
-                    require_user_verification=True,
-                )
-            except _MALFORMED:
-                raise WebauthnFailed() from None
-            row.sign_count = verified.new_sign_count
+            row.sign_count = ceremonies.asserted(
+                self._rp_id, self._origin, assertion, challenge, public_key=row.public_key, sign_count=row.sign_count
+            )
             row.used_at = datetime.now(UTC)
 
     async def remove_passkey(self, turn: Turn, user: User, passkey_id: str) -> None:
@@ -299,14 +254,10 @@ class SecondFactors:
                 await work.session.execute(delete(kind).where(kind.tenant == turn.tenant, kind.user_id == user_id))
             work.record(FactorsReset(actor=actor(turn), target=person.pseudonym))
 
-    async def _descriptors(self, turn: Turn, user: User) -> list[PublicKeyCredentialDescriptor]:
+    async def _passkey_ids(self, turn: Turn, user: User) -> list[bytes]:
         query = select(PasskeyRow.id).where(PasskeyRow.tenant == user.tenant, PasskeyRow.user_id == user.id)
         async with self._db.read(turn) as session:
-            return [PublicKeyCredentialDescriptor(id=found) for found in await session.scalars(query)]
-
-
-_MALFORMED = (WebAuthnException, ValueError, KeyError, TypeError, binascii.Error)
-"""What the library raises for an answer that does not fit or is not one: it reads untrusted CBOR and JSON."""
+            return list(await session.scalars(query))
 
 
 async def _enrolled(session: AsyncSession, turn: Turn, user_id: UUID) -> Factors:
