@@ -66,7 +66,8 @@ class Reaper:
     async def _work(self) -> None:
         while True:
             try:
-                await self.reap()
+                while await self.reap():  # a crash may leave thousands
+                    pass
             except (*LOST, StateUnavailable, asyncpg.PostgresError) as error:
                 log.warning("audit.reap_failed", error=type(error).__name__)
             except Exception:

@@ -210,14 +210,16 @@ class World:
         process, pipe, reader = self._start(0, tasks=0)
         connection = await self.connect()
         try:
-            begin = time.monotonic()
-            while time.monotonic() - begin < REST_SECONDS:
+            moved, before = time.monotonic(), (-1, -1)
+            while time.monotonic() - moved < REST_SECONDS:
                 left = await connection.fetchval(
                     "SELECT (SELECT count(*) FROM core.turn WHERE state <> 'sealed')"
                     " + (SELECT count(*) FROM audit.log WHERE anchored < size)"
                 )
                 if not left and await self._is_all_heard(connection):
                     break
+                if before != (now := (left, len(self.told.heard))):
+                    moved, before = time.monotonic(), now
                 await asyncio.sleep(0.1)
             pipe.send_bytes(b"stop")
             await asyncio.to_thread(process.join)
