@@ -92,6 +92,20 @@ class Blocked(Forbidden):
     sentence = "The safety policy blocked this."
 
 
+class PartUnscanned(Blocked):
+    """Something in the request is no text that a scanner can look at, and the policy lets no such thing pass."""
+
+    code = "part_unscanned"
+    sentence = "A part of the message cannot be checked, and the safety policy refuses what cannot be."
+
+
+class PartUnmaskable(Blocked):
+    """A picture shows something to mask: nothing can be masked in a picture."""
+
+    code = "part_unmaskable"
+    sentence = "A picture shows personal data or a secret, which cannot be masked in a picture."
+
+
 class Finding(Struct, frozen=True, kw_only=True):
     """One scanner's result; `risk` from 0 to 100."""
 
@@ -105,13 +119,15 @@ class Policy(Struct, frozen=True, kw_only=True):
     """What a tenant, an agent of it, or an API key of it wants otherwise than the installation.
 
     `scanners` and `masks` switch single ones (or all: `*`) on or off; what they do not name is as the profile says.
-    `topics` are words or phrases that the scanner `ban_topics` looks for.
+    `topics` are words or phrases that the scanner `ban_topics` looks for. `scan_images`: whether pictures in messages
+    are read by OCR and judged as text; unsaid, the profile `strict` reads them.
     """
 
     profile: Profile | None = None
     scanners: dict[str, bool] = {}
     masks: dict[str, bool] = {}
     topics: tuple[str, ...] = ()
+    scan_images: bool | None = None
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -127,6 +143,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     content: str
     visible: str
     masked: int = 0
+    tokens: tuple[str, ...] = ()
+    """Those that stand in `content`, each once."""
     flagged: bool = False
     """It may be an attack and is not sure enough to block: every tool asks first in this turn."""
 
@@ -187,6 +205,7 @@ class Guardrail(Protocol):
         external: bool = False,
         instructions: Container[int] = (),
         untrusted: Container[int] = (),
+        unscanned: Sequence[str] = (),
     ) -> list[Verdict]:
         """A verdict per text. Any `block` means that nothing may pass. Raises `GuardrailUnavailable`.
 
@@ -195,6 +214,8 @@ class Guardrail(Protocol):
         `prompt_injection` looks for, so it does not judge them; everything else does.
         `untrusted`: those that nobody in the conversation wrote, such as retrieved passages and results of tools. The
         least sign of an order in them flags; a `block` means that this text must be left out.
+        `unscanned`: the kinds of what goes along and cannot be looked at, such as `audio`. The verdict names them;
+        under `strict` they raise `PartUnscanned`.
         """
         ...
 
@@ -241,6 +262,10 @@ class Guardrail(Protocol):
         """Whether the policy for this principal switches scanners and masks off (bytes pass as they are)."""
         ...
 
+    async def reads_images(self, turn: Turn) -> bool:
+        """Whether pictures in messages are to be read by OCR, and judged as text."""
+        ...
+
     async def policy(self, turn: Turn, *, agent_id: str = "", key_id: str = "") -> Policy:
         """What is stored for the tenant, or for one of its agents or API keys."""
         ...
@@ -263,7 +288,10 @@ class Guardrail(Protocol):
 
 
 class GuardrailVerdict(Event, frozen=True, kw_only=True):
-    """Texts were judged, together. `scanners` are `name:risk` of those that found something; no text is ever in it."""
+    """Texts were judged, together. `scanners` are `name:risk` of those that found something; no text is ever in it.
+
+    `unscanned` are the kinds of what went along unread, such as `audio` or `image:remote`.
+    """
 
     type: ClassVar[str] = "guardrail_verdict"
     direction: Literal["input", "output"]
@@ -274,6 +302,7 @@ class GuardrailVerdict(Event, frozen=True, kw_only=True):
     masked: int = 0
     flagged: bool = False
     untrusted: int = 0
+    unscanned: tuple[str, ...] = ()
     duration_ms: int = 0
 
 

@@ -114,6 +114,10 @@ class GuardedStream:
     def finish_reason(self) -> str | None:
         return self._stream.finish_reason
 
+    @property
+    def has_more(self) -> bool:
+        return self._stream.has_more
+
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         last: Chunk | None = None
         is_closed = False

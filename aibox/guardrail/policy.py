@@ -51,6 +51,12 @@ class Rules(Struct, frozen=True):
     blocks: bool
     banned: frozenset[str] = frozenset()
     token_limit: int = 0
+    reads_images: bool = False
+
+    @property
+    def refuses_unscanned(self) -> bool:
+        """Whether what no scanner can look at may not pass."""
+        return self.profile == "strict"
 
     @property
     def is_off(self) -> bool:
@@ -149,12 +155,14 @@ def resolve(
         profile = policy.profile or profile
     profile = under or profile
     scanners = frozenset(SCANNERS) if profile == "strict" else SCANNED
+    reads_images = profile == "strict"
     masks = MASKED[profile]
     if external and profile != "permissive":
         masks |= MASKED_OUTSIDE
     for policy in stored:
         scanners = _switch(scanners, policy.scanners, SCANNERS)
         masks = _switch(masks, policy.masks, MASKS)
+        reads_images = reads_images if policy.scan_images is None else policy.scan_images
     return Rules(
         profile=profile,
         scanners=scanners,
@@ -162,6 +170,7 @@ def resolve(
         blocks=profile != "permissive",
         banned=frozenset(fold(topic) for policy in stored for topic in policy.topics),
         token_limit=settings.token_limit,
+        reads_images=reads_images,
     )
 
 

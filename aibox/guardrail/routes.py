@@ -6,6 +6,7 @@ from litestar import Controller, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
+from msgspec.structs import replace
 
 from aibox.core.turn import Turn
 from aibox.guardrail import Deidentified, Guardrail, Policy, Verdict
@@ -32,7 +33,7 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to a model."""
         _require_tenant(turn, data.scope.tenant_id)
-        (verdict,) = await guardrail.check_input(turn, [data.content])
+        (verdict,) = await guardrail.check_input(_as_agent(turn, data), [data.content])
         return _answer(verdict, data.content, verdict.content)
 
     @post("/output", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -41,7 +42,7 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to the user."""
         _require_tenant(turn, data.scope.tenant_id)
-        verdict = await guardrail.check_output(turn, data.content)
+        verdict = await guardrail.check_output(_as_agent(turn, data), data.content)
         return _answer(verdict, data.content, verdict.visible)
 
     @post("/deidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -82,7 +83,13 @@ class GuardController(Controller):
         self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[PolicyBody]
     ) -> Policy:
         """Replace it."""
-        policy = Policy(profile=data.profile, scanners=data.scanners, masks=data.masks, topics=data.topics)
+        policy = Policy(
+            profile=data.profile,
+            scanners=data.scanners,
+            masks=data.masks,
+            topics=data.topics,
+            scan_images=data.scan_images,
+        )
         await guardrail.set_policy(turn, policy, agent_id=data.agent_id, key_id=data.key_id)
         return policy
 
@@ -90,6 +97,11 @@ class GuardController(Controller):
 def _require_tenant(turn: Turn, tenant: UUID | None) -> None:
     if tenant is not None and tenant != turn.tenant:
         raise TenantMismatch()
+
+
+def _as_agent(turn: Turn, data: CheckBody) -> Turn:
+    """The same turn under the policy of the agent that the caller names."""
+    return turn if data.scope.agent_id is None else replace(turn, agent=data.scope.agent_id)
 
 
 def _answer(verdict: Verdict, given: str, rewritten: str) -> CheckAnswer:

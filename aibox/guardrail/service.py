@@ -32,6 +32,7 @@ from aibox.guardrail import (
     Held,
     InputBlocked,
     OutputFilter,
+    PartUnscanned,
     Policy,
     Settings,
     Verdict,
@@ -112,11 +113,17 @@ class GuardrailService:
         external: bool = False,
         instructions: Container[int] = (),
         untrusted: Container[int] = (),
+        unscanned: Sequence[str] = (),
     ) -> list[Verdict]:
         rules = await self._policies.rules(turn, external=external)
         if rules.is_off:
             return [_untouched(text) for text in texts]
         begun = time.monotonic()
+        if unscanned and rules.refuses_unscanned:
+            refusal = PartUnscanned(f"{PartUnscanned.sentence} It is: {', '.join(unscanned)}.")
+            nothing = Verdict(decision="block", reason=str(refusal), findings=(), content="", visible="")
+            await self._record(turn, rules, "input", [nothing], begun, unscanned=unscanned)
+            raise refusal
         orders = rules.without("prompt_injection")
         scans = [
             await self._scan(
@@ -133,7 +140,7 @@ class GuardrailService:
             for text, scan in zip(texts, scans, strict=True)
         ]
         foreign = sum(index in untrusted for index in range(len(texts)))
-        await self._record(turn, rules, "input", verdicts, begun, untrusted=foreign)
+        await self._record(turn, rules, "input", verdicts, begun, untrusted=foreign, unscanned=unscanned)
         return verdicts
 
     async def check_output(self, turn: Turn, text: str, *, conversation: UUID | None = None) -> Verdict:
@@ -191,6 +198,9 @@ class GuardrailService:
 
     async def is_off(self, turn: Turn) -> bool:
         return (await self._policies.rules(turn)).is_off
+
+    async def reads_images(self, turn: Turn) -> bool:
+        return (await self._policies.rules(turn)).reads_images
 
     async def policy(self, turn: Turn, *, agent_id: str = "", key_id: str = "") -> Policy:
         return await self._policies.get(turn, agent_id=agent_id, key_id=key_id)
@@ -314,6 +324,7 @@ class GuardrailService:
         begun: float,
         *,
         untrusted: int = 0,
+        unscanned: Sequence[str] = (),
     ) -> None:
         decision: Decision = max(
             (verdict.decision for verdict in verdicts), key=("allow", "rewrite", "block").index, default="allow"
@@ -331,6 +342,7 @@ class GuardrailService:
                 masked=sum(verdict.masked for verdict in verdicts),
                 flagged=any(verdict.flagged for verdict in verdicts),
                 untrusted=untrusted,
+                unscanned=tuple(unscanned),
                 duration_ms=round((time.monotonic() - begun) * 1000),
             )
         ]
@@ -365,6 +377,7 @@ def _rewritten(text: str, scan: Scan, tokens: dict[tuple[str, str], str]) -> Ver
         content=replace(text, scan.spans, lambda span: _token_of(span, text, tokens)),
         visible=_without_secrets(text, scan),
         masked=len(scan.spans),
+        tokens=tuple(dict.fromkeys(_token_of(span, text, tokens) for span in scan.spans if span.kind != SECRET)),
         flagged=any(f.scanner == "prompt_injection" and f.risk >= FLAGGING_RISK for f in scan.findings),
     )
 

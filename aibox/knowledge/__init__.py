@@ -393,6 +393,18 @@ class Knowledge(Protocol):
 
 
 @runtime_checkable
+class DocumentReader(Protocol):
+    """Reads documents that are not kept, such as those in a message."""
+
+    async def text_of(self, data: bytes, name: str) -> str:
+        """All that the document says, pictures by OCR; its kind is found by content, and `name` may not contradict it.
+
+        Raises `DocumentUnreadable` of all kinds, `DocumentEmpty` among them.
+        """
+        ...
+
+
+@runtime_checkable
 class Wiki(Protocol):
     """Pages in Markdown. Each is an item too: its rights are the item's, and searches find it."""
 

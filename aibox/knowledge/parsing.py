@@ -52,8 +52,11 @@ class Read(Struct, frozen=True):
     chunks: list[Chunk]
 
 
-async def parse(path: Path, name: str, settings: Settings, *, charset: str = "") -> Read:
-    """What the document at `path` says; its folder is the child's to use. Raises `DocumentUnreadable` of all kinds."""
+async def parse(path: Path, name: str, settings: Settings, *, charset: str = "", everything: bool = False) -> Read:
+    """What the document at `path` says; its folder is the child's to use. Raises `DocumentUnreadable` of all kinds.
+
+    `everything`: what no passage needs too, such as running titles.
+    """
     task = Task(
         path=str(path),
         name=name,
@@ -63,6 +66,7 @@ async def parse(path: Path, name: str, settings: Settings, *, charset: str = "")
         memory=settings.parser_memory_mb << 20,
         seconds=settings.parser_seconds,
         ocr_languages=settings.ocr_languages,
+        everything=everything,
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -66,6 +66,15 @@ class Looked(Struct, frozen=True, kw_only=True):
     degraded: Degraded = ""
 
 
+class First(Struct, frozen=True, kw_only=True):
+    """What the first look found, best first. `question` is None when meaning did not answer."""
+
+    question: list[float] | None
+    near: Sequence[UUID]
+    words: Sequence[UUID]
+    has_words: bool
+
+
 class Finder:
     """Searches of a tenant's passages by one reader."""
 
@@ -85,13 +94,14 @@ class Finder:
         if place is None:
             return Search()
         filter: dict[str, Any] = {"readers": marks(reader), "archived": False, **({"tags": list(tags)} if tags else {})}
-        looked = await self._look(turn, place, query, filter, most=max(CANDIDATES, limit * TIMES))
+        first = await self._look(turn, place, query, filter, most=max(CANDIDATES, limit * TIMES))
+        ids = list(ranked(first.near, first.words))
+        looked, rows = await asyncio.gather(
+            self._compared(turn, place, first, ids), self._standing(turn, reader, tags, ids)
+        )
         order = ranked(looked.near, looked.words)
-        async with self._db.read(turn) as session:
-            # The rows decide: rights may have changed after the index looked, and what is being replaced is not there.
-            rows = {row.id: (row, title) for row, title in await session.execute(_standing(turn, reader, tags, order))}
-        found = [_found(rows[id], looked, score) for id, score in order.items() if id in rows]
-        return Search(tuple(found[:limit]), looked.degraded)
+        best = [(rows[id], score) for id, score in order.items() if id in rows][:limit]
+        return Search(tuple(_found(row, looked, score) for row, score in best), looked.degraded)
 
     async def consult(self, turn: Turn, question: str, *, limit: int) -> Search:
         """Passages near enough to put before a prompt; those found by words alone must be half as near."""
@@ -111,20 +121,37 @@ class Finder:
         has_words = found.scores.words_rank is not None and found.scores.words_rank <= 3
         return meaning >= self._settings.threshold * (0.5 if has_words else 1.0)
 
-    async def _look(self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], *, most: int) -> Looked:
+    async def _look(self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], *, most: int) -> First:
         near, worded = await asyncio.gather(
             _or_none(self._by_meaning(turn, place, query, filter, most)),
             _or_none(self._by_words(turn, place, query, filter, most)),
         )
-        words = [UUID(hit.id) for hit in worded or ()]
-        if near is not None:
-            vector, hits = near
-            looked = await _or_none(self._with_feedback(turn, place, vector, [UUID(hit.id) for hit in hits], words))
+        vector, hits = near or (None, [])
+        return First(
+            question=vector,
+            near=[UUID(hit.id) for hit in hits],
+            words=[UUID(hit.id) for hit in worded or ()],
+            has_words=worded is not None,
+        )
+
+    async def _compared(self, turn: Turn, place: Place, first: First, ids: Sequence[UUID]) -> Looked:
+        """The candidates `ids` compared once more; by words alone where meaning does not answer."""
+        if first.question is not None:
+            looked = await _or_none(self._with_feedback(turn, place, first.question, ids, first.words))
             if looked is not None:
-                return replace(looked, degraded="words" if worded is None else "")
-        if worded is None or not self._settings.sparse:
+                return replace(looked, degraded="" if first.has_words else "words")
+        if not first.has_words or not self._settings.sparse:
             raise StateUnavailable("The documents cannot be searched right now. Try again shortly.")
-        return Looked(words=words, degraded="meaning")
+        return Looked(words=first.words, degraded="meaning")
+
+    async def _standing(
+        self, turn: Turn, reader: Reader, tags: Sequence[str], ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[ChunkRow, str]]:
+        """The rows of `ids` with their titles. They decide: rights may have changed after the index looked, and what
+        is being replaced is not there."""
+        async with self._db.read(turn) as session:
+            found = await session.execute(_standing(turn, reader, tags, ids))
+            return {row.id: (row, title) for row, title in found}
 
     async def _by_meaning(
         self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int
@@ -138,15 +165,14 @@ class Finder:
         return await self._vectors.keywords(turn, place.collection, text=query, filter=filter, limit=most)
 
     async def _with_feedback(
-        self, turn: Turn, place: Place, question: list[float], near: Sequence[UUID], words: Sequence[UUID]
+        self, turn: Turn, place: Place, question: list[float], ids: Sequence[UUID], words: Sequence[UUID]
     ) -> Looked:
         """Compare all candidates with the question, and with the question moved towards the best of them."""
-        ids = list(ranked(near, words))
         vectors = await self._vectors.vectors(turn, place.collection, [str(id) for id in ids])
         ids = [id for id in ids if str(id) in vectors]
         if not ids:
             return Looked(words=words)
-        passages = _unit(np.array([vectors[str(id)] for id in ids], dtype=np.float32))
+        passages = _unit(np.stack([vectors[str(id)] for id in ids]))
         asked = _unit(np.array([question], dtype=np.float32))[0]
         # Among few passages the best say nothing about the question: their mean is the collection's.
         best = passages[: min(FEEDBACK_PASSAGES, len(ids) // 10)]

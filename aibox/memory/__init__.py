@@ -76,6 +76,14 @@ class Exported(Struct, frozen=True, kw_only=True):
     history: tuple[Change, ...]
 
 
+class Noticed(Struct, frozen=True, kw_only=True):
+    """Something in a message that is worth keeping."""
+
+    content: str
+    memory_type: MemoryType
+    kind: Kind
+
+
 class Recall(Struct, frozen=True, kw_only=True):
     """What was recalled for a turn. `context` is the `<memory-context>` block, empty when there is nothing."""
 
@@ -102,6 +110,10 @@ class Memories(Protocol):
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:
         """Keep what the user's message states about themselves, corrects, or asks to remember; often nothing."""
+        ...
+
+    async def noticed(self, turn: Turn, text: str) -> Sequence[Noticed]:
+        """What `observe` would keep of the message; nothing for who has switched memory off."""
         ...
 
     async def store(

@@ -95,6 +95,7 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         user: str,
         id: UUID | None,
         narrowed: Mapping[str, Any],
+        most: int | None,
     ) -> None:
         self._ask = ask
         self._turn = turn
@@ -103,6 +104,7 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         self._user = user
         self._id = id
         self._narrowed = narrowed
+        self._most = most
 
     def insert(self, vectors: Sequence[Sequence[float]], payloads: Any = None, ids: Any = None) -> None:
         """Put the one memory whose row was written before; its id is the row's, not the one that mem0 made up."""
@@ -114,8 +116,11 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         self._ask(self._vectors.put(self._turn, self._collection, [point]))
 
     def search(self, query: str, vectors: Any, top_k: int = 5, filters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The nearest, and no more than were asked for: mem0 wants four times as many, to rank them by words too, which
+        our own keyword search does."""
         wanted = self._confined(filters)
-        found = self._vectors.search(self._turn, self._collection, vector=vectors, filter=wanted, limit=top_k)
+        limit = top_k if self._most is None else min(top_k, self._most)
+        found = self._vectors.search(self._turn, self._collection, vector=vectors, filter=wanted, limit=limit)
         return [_row(hit) for hit in self._ask(found)]
 
     def list(self, filters: Mapping[str, Any] | None = None, top_k: int | None = None) -> Any:
@@ -247,16 +252,17 @@ def bind(
     id: UUID | None = None,
     narrowed: Mapping[str, Any] | None = None,
     known: Mapping[str, list[float]] | None = None,
+    most: int | None = None,
 ) -> BoundMemory:
     """mem0 for `turn` and the storage user `user`.
 
     `id` is the row that is to be added, `narrowed` what a search must match besides, `known` the vectors of texts that
-    have been embedded already.
+    have been embedded already, `most` how many a search may find.
     """
     ask = Ask(loop, asked)
     return BoundMemory(
         embedder=BoundEmbedder(ask, turn, router, known or {}),
-        store=BoundStore(ask, turn, vectors, collection, user, id, narrowed or {}),
+        store=BoundStore(ask, turn, vectors, collection, user, id, narrowed or {}, most),
         collection=collection,
     )
 
@@ -273,7 +279,7 @@ def extracting(
 ) -> tuple[BoundMemory, Extracting]:
     """mem0 with a model, and the store that takes down what it finds."""
     ask = Ask(loop, asked)
-    store = Extracting(ask, turn, vectors, collection, user, None, {})
+    store = Extracting(ask, turn, vectors, collection, user, None, {}, None)
     embedder = BoundEmbedder(ask, turn, router, {})
     model = BoundModel(ask, turn, router)
     return BoundMemory(embedder=embedder, store=store, collection=collection, model=model), store

@@ -89,7 +89,7 @@ class Index:
         self, turn: Turn, who: Readable, query: str, vector: list[float], *, limit: int, threshold: float
     ) -> dict[UUID, float]:
         """Ids by cosine similarity, best first: the user's own through mem0, and what others share."""
-        memory = await self._bound(turn, who.user, narrowed=who.narrowed, known={query: vector})
+        memory = await self._bound(turn, who.user, narrowed=who.narrowed, known={query: vector}, most=limit)
         scope = {"user_id": storage_user(turn.tenant, who.user)}
         floor = max(0.0, min(1.0, threshold))
         found = await self._in_thread(lambda: memory.search(query, filters=scope, top_k=limit, threshold=floor))
@@ -145,6 +145,7 @@ class Index:
         id: UUID | None = None,
         narrowed: Mapping[str, Any] | None = None,
         known: Mapping[str, list[float]] | None = None,
+        most: int | None = None,
     ) -> Any:
         return (await self._loaded()).bind(
             asyncio.get_running_loop(),
@@ -157,6 +158,7 @@ class Index:
             id=id,
             narrowed=narrowed,
             known=known,
+            most=most,
         )
 
     async def _loaded(self) -> Any:

@@ -6,20 +6,11 @@ by hand or by a tool; what they keep, the user sees and can delete.
 """
 
 import re
-from typing import NamedTuple
 
-from aibox.memory import Kind, MemoryType
+from aibox.memory import Kind, Noticed
 
 MOST_STATEMENTS = 5
 MOST_CHARACTERS = 400
-
-
-class Statement(NamedTuple):
-    """A sentence to keep."""
-
-    content: str
-    kind: Kind
-    memory_type: MemoryType = "user"
 
 
 _QUOTED = re.compile(
@@ -69,9 +60,9 @@ _FORMS: dict[Kind, list[str]] = {
 _PATTERNS = {kind: re.compile(f"{_OPENING}(?:{'|'.join(forms)})", re.IGNORECASE) for kind, forms in _FORMS.items()}
 
 
-def statements(text: str) -> list[Statement]:
+def statements(text: str) -> list[Noticed]:
     """The statements of a message, in its order, each once."""
-    found: dict[str, Statement] = {}
+    found: dict[str, Noticed] = {}
     for sentence in _BETWEEN_SENTENCES.split(_QUOTED.sub("\n", text.replace("’", "'"))):
         statement = _statement(" ".join(sentence.split()))
         if statement is not None:
@@ -79,17 +70,17 @@ def statements(text: str) -> list[Statement]:
     return list(found.values())[:MOST_STATEMENTS]
 
 
-def _statement(sentence: str) -> Statement | None:
+def _statement(sentence: str) -> Noticed | None:
     if sentence.endswith("?") or not 6 <= len(sentence) <= MOST_CHARACTERS or "<SECRET>" in sentence:
         return None
     if _CORRECTION.match(sentence):
-        return Statement(sentence, "preference", "feedback")
+        return Noticed(content=sentence, kind="preference", memory_type="feedback")
     asked = _REMEMBER.match(sentence)
     if asked is not None:
         content = asked["what"]
-        return Statement(content, _kind(content) or "fact")
+        return Noticed(content=content, kind=_kind(content) or "fact", memory_type="user")
     kind = _kind(sentence)
-    return None if kind is None else Statement(sentence, kind)
+    return None if kind is None else Noticed(content=sentence, kind=kind, memory_type="user")
 
 
 def _kind(sentence: str) -> Kind | None:

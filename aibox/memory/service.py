@@ -29,6 +29,7 @@ from aibox.memory import (
     Memory,
     MemoryOp,
     MemoryType,
+    Noticed,
     Recall,
     Scope,
     Settings,
@@ -122,12 +123,13 @@ class MemoryService:
         return Recall(memories=memories, context=block(memories), degraded=degraded)
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:
-        if await self.is_off(turn):
-            return []
         return [
             await self.store(turn, said.content, kind=said.kind, memory_type=said.memory_type)
-            for said in statements(text)
+            for said in await self.noticed(turn, text)
         ]
+
+    async def noticed(self, turn: Turn, text: str) -> Sequence[Noticed]:
+        return [] if await self.is_off(turn) else statements(text)
 
     async def store(
         self,

@@ -531,6 +531,11 @@ class ModelStream(Protocol):
         """As `Answer.omitted`."""
         ...
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next chunk is here already."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[Chunk]: ...
 
 

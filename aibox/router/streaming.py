@@ -65,6 +65,10 @@ class LiveStream:
     def finish_reason(self) -> str | None:
         return self._invocation.finish_reason
 
+    @property
+    def has_more(self) -> bool:
+        return bool(self._ready)
+
     def __aiter__(self) -> Self:
         return self
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from aibox.core.errors import AIBoxError, Conflict
 from aibox.core.events import Event
 from aibox.core.turn import Turn
+from aibox.memory import Match
 
 RunStatus = Literal["queued", "running", "waiting_approval", "completed", "failed", "cancelled"]
 
@@ -65,6 +66,25 @@ class Citation(Struct, frozen=True, kw_only=True):
     cited: bool = False
 
 
+class Recalled(Struct, frozen=True, kw_only=True):
+    """A memory that was before the model when it answered, and why: `score` is the cosine similarity with the question.
+
+    What it says is not kept here: `/v1/memory/{memory_id}` gives it to who may read it now.
+    """
+
+    memory_id: UUID
+    score: float | None
+    matched: tuple[Match, ...]
+
+
+class TraceStep(Struct, frozen=True, kw_only=True):
+    """What a step of the turn told of itself, such as `2 items masked`."""
+
+    step: str
+    label: str
+    state: Literal["done", "failed"]
+
+
 class Item(Struct, frozen=True, kw_only=True):
     """A message in a conversation. Several items with one parent are branches. `run_id` is the turn it belongs to."""
 
@@ -79,6 +99,10 @@ class Item(Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     citations: tuple[Citation, ...] = ()
+    recalled: tuple[Recalled, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
+    masked: tuple[str, ...] = ()
+    """The tokens that the model read in the question; `/v1/guard/masked` gives their values to who wrote them."""
 
 
 class Run(Struct, frozen=True, kw_only=True):

@@ -8,17 +8,20 @@ cancels the provider's call, and the turn is sealed `abandoned`.
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Guardrail
+from aibox.knowledge import DocumentReader
 from aibox.router import Answer, Asked, Dialect, ModelCall, ModelRouter, TokenCounter, require_allowed
+from aibox.runtime.attachments import Read, attachments
 from aibox.runtime.calls import CallResponse, Reply, headers_of
-from aibox.runtime.relay import Relay, asked
+from aibox.runtime.relay import Place, Relay, asked
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -30,6 +33,10 @@ class Call(Struct, frozen=True, kw_only=True):
     asked: Asked
     headers: Mapping[str, str] = {}
     is_guarded: bool = True
+    flags: tuple[str, ...] = ()
+    """What the request may be, such as `prompt_injection`: whoever runs tools should ask first."""
+    unscanned: tuple[str, ...] = ()
+    """The kinds of what went along unread, such as `audio`."""
 
     @property
     def model_call(self) -> ModelCall:
@@ -41,6 +48,20 @@ class Call(Struct, frozen=True, kw_only=True):
             headers=self.headers,
         )
 
+    @property
+    def remarks(self) -> list[tuple[bytes, bytes]]:
+        """What the guardrail has to say of the request, as headers of the answer."""
+        said = ((b"x-aibox-flags", self.flags), (b"x-aibox-unscanned", self.unscanned))
+        return [(name, ", ".join(values).encode()) for name, values in said if values]
+
+    def remarked(self, answer: bytes) -> bytes:
+        """A whole answer with the same in its member `aibox`; untouched when there is nothing to say."""
+        said = {name: values for name, values in (("flags", self.flags), ("unscanned", self.unscanned)) if values}
+        if not said:
+            return answer
+        members: dict[str, Any] = dict(msgspec.json.decode(answer, type=dict[str, Raw]))
+        return msgspec.json.encode({**members, "aibox": said})
+
 
 class Completions:
     """Serves calls of other AI clients."""
@@ -51,12 +72,14 @@ class Completions:
         guardrail: Guardrail,
         router: ModelRouter,
         counter: TokenCounter,
+        reader: DocumentReader,
         dialects: Mapping[str, Dialect],
     ) -> None:
         self._log = log
         self._guardrail = guardrail
         self._router = router
         self._counter = counter
+        self._reader = reader
         self._dialects = dialects
 
     def serve(self, turn: Turn, body: bytes, dialect: str, headers: Mapping[str, str] = {}) -> CallResponse:
@@ -88,6 +111,14 @@ class Completions:
         finally:
             self._guardrail.release(turn)
 
+    async def ask(self, turn: Turn, body: bytes) -> tuple[bytes, Answer]:
+        """Ask what is written as in Chat Completions, for a turn of this house: the answer as a client gets it."""
+        try:
+            call = await self.guard_in(await self.prepare(turn, body, self._dialects["chat_completions"]))
+            return await self.complete(call)
+        finally:
+            self._guardrail.release(turn)
+
     async def prepare(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str] = {}) -> Call:
         """Read the request. Raises `BadRequest`, `ValidationFailed`, `ModelForbidden`."""
         opened = dialect.open(body)
@@ -96,24 +127,42 @@ class Completions:
         return Call(turn=turn, dialect=dialect, body=body, asked=opened, headers=headers, is_guarded=is_guarded)
 
     async def guard_in(self, call: Call) -> Call:
-        """Judge every text of the request; raises `Blocked`. Unchanged texts leave the body as it is."""
+        """Judge every text of the request, those in its files too; raises `Blocked`.
+
+        Unchanged texts leave the body as it is.
+        """
         if not call.is_guarded:
             return call
-        members, places = asked(call.body)
-        texts = [place.text for place in places]
-        if not texts:
+        opened = asked(call.body)
+        places: list[Place | Read] = [*opened.places]
+        unscanned: tuple[str, ...] = ()
+        if opened.carried:
+            reads_images = await self._guardrail.reads_images(call.turn)
+            brought = await attachments(opened.carried, self._reader, reads_images=reads_images)
+            places += brought.read
+            unscanned = brought.unscanned
+        if not places and not unscanned:
             return call
-        external = await self._router.is_external(call.turn, call.asked.model)
-        instructions = {index for index, place in enumerate(places) if place.is_instruction}
-        verdicts = await self._guardrail.check_input(call.turn, texts, external=external, instructions=instructions)
+        texts = [place.text for place in places]
+        verdicts = await self._guardrail.check_input(
+            call.turn,
+            texts,
+            external=await self._router.is_external(call.turn, call.asked.model),
+            instructions={index for index, place in enumerate(opened.places) if place.is_instruction},
+            untrusted=range(len(opened.places), len(places)),
+            unscanned=unscanned,
+        )
         blocked = next((verdict for verdict in verdicts if verdict.decision == "block"), None)
         if blocked is not None:
             raise Blocked(blocked.reason)
-        if all(verdict.content == text for verdict, text in zip(verdicts, texts, strict=True)):
-            return call
-        for verdict, place in zip(verdicts, places, strict=True):
-            place.put(verdict.content)
-        return replace(call, body=msgspec.json.encode(members))
+        is_flagged = any(verdict.flagged for verdict in verdicts)
+        call = replace(call, flags=("prompt_injection",) if is_flagged else (), unscanned=unscanned)
+        changed = [
+            (place, v.content) for place, v, text in zip(places, verdicts, texts, strict=True) if v.content != text
+        ]
+        for place, content in changed:
+            place.put(content)
+        return replace(call, body=msgspec.json.encode(opened.members)) if changed else call
 
     async def complete(self, call: Call) -> tuple[bytes, Answer]:
         """Steps `ask` and `guard_out` of a call that does not stream: the response body, and what it cost."""
@@ -124,22 +173,26 @@ class Completions:
     async def _answer(self, call: Call, reply: Reply) -> None:
         data, answer = await self.complete(call)
         await self._log.end(call.turn, "sealed")
-        await reply.start(headers_of(answer))
-        await reply.end(data)
+        await reply.start(headers_of(answer) + call.remarks)
+        await reply.end(call.remarked(data))
 
     async def _stream(self, call: Call, reply: Reply) -> None:
         """The same three steps while the answer arrives. What passed no filter is on its way at once; what ends the
         answer waits for the seal."""
         writer = reply.stream = call.dialect.stream(id=call.turn.id.hex)
-        last = b""
+        ready = last = b""
         async with self._router.stream(call.turn, call.model_call) as stream:
-            await reply.start(headers_of(stream, "text/event-stream"))
+            await reply.start(headers_of(stream, "text/event-stream") + call.remarks)
             relay = self._relay(call)
             async for chunk in stream if relay is None else relay.through(stream):
                 if chunk.is_last:
                     last = writer.push(chunk)
-                else:
-                    await reply.push(writer.push(chunk))
+                    continue
+                ready += writer.push(chunk)
+                if relay is not None or not stream.has_more:  # what came together goes together: a write costs
+                    await reply.push(ready)
+                    ready = b""
+            await reply.push(ready)
         await self._log.end(call.turn, "sealed")
         await reply.end(last + writer.close())
 

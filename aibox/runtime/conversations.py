@@ -12,7 +12,7 @@ from aibox.core.db import Database
 from aibox.core.errors import BadRequest, NotFound
 from aibox.core.turn import Turn, uuid7
 from aibox.guardrail import Guardrail
-from aibox.runtime import Citation, Conversation, ConversationChanged, Item, Run
+from aibox.runtime import Citation, Conversation, ConversationChanged, Item, Recalled, Run, TraceStep
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
 
 TITLE_LENGTH = 200
@@ -202,6 +202,9 @@ def _item(row: ItemRow, run: RunRow) -> Item:
         finish_reason=run.finish_reason if is_answer else None,
         usage=run.usage if is_answer else None,
         citations=msgspec.convert(row.citations, tuple[Citation, ...]),
+        recalled=msgspec.convert(row.recalled, tuple[Recalled, ...]),
+        trace=msgspec.convert(row.trace, tuple[TraceStep, ...]),
+        masked=tuple(row.masked),
     )
 
 

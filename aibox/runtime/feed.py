@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from aibox.core.db import Database
 from aibox.core.errors import AIBoxError
 from aibox.core.turn import Turn
-from aibox.runtime import StreamEvent
+from aibox.runtime import StreamEvent, TraceStep
 from aibox.runtime.models import RunEventRow
 
 log = structlog.get_logger("aibox.runtime.feed")
@@ -44,6 +44,8 @@ class Feed:
         self.events: list[StreamEvent] = []
         self.shown = ""
         """The text of all `token` events: the answer as far as anyone may have seen it."""
+        self.told: dict[str, TraceStep] = {}
+        """The last that each step told of itself, but for what it is still at."""
         self._news = asyncio.Event()
         self._kept = 0
 
@@ -58,6 +60,8 @@ class Feed:
         if name == "token":
             data = {**data, "text": data["text"].replace("\x00", "")}  # which no table takes
             self.shown += data["text"]
+        elif name == "trace_update" and data["state"] != "running":
+            self.told[data["step"]] = msgspec.convert(data, TraceStep)
         self.events.append(StreamEvent(len(self.events) + 1, name, msgspec.json.encode(data)))
         news, self._news = self._news, asyncio.Event()
         news.set()

@@ -38,6 +38,9 @@ class ItemRow(Row):
     model_content: Mapped[str] = mapped_column(Text, default="")
     run: Mapped[UUID]
     citations: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    trace: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    recalled: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    masked: Mapped[list[str]] = mapped_column(JSONB, default=list)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from aibox.core.errors import BadRequest, ValidationFailed
 from aibox.guardrail import Form, OutputFilter
 from aibox.router import Chunk, Dialect, ModelStream, Said
+from aibox.runtime.attachments import Carried, carried
 
 PASSED = frozenset({"model", "stream", "stream_options", "include", "store"})
 """Members of a request that are ours to read, or name things."""
@@ -33,6 +34,9 @@ NAMES = frozenset(
         "$ref",
         "url",
         "image_url",
+        "audio_url",
+        "video_url",
+        "file_url",
         "media_type",
         "data",
         "file_data",
@@ -41,13 +45,17 @@ NAMES = frozenset(
         "encrypted_content",
     }
 )
-"""Members whose value is a name, a place or bytes: to mask them would break the request."""
+"""Members whose value is a name, a place or bytes: to mask them would break the request. What bytes hold is for
+`aibox.runtime.attachments`."""
 
 GIVEN = frozenset({"tool_use", "server_tool_use"})
 """Types of parts whose `input` is what a tool was given: in it no member is only a name."""
 
 INSTRUCTING = frozenset({"system", "developer"})
 """Roles of messages in which the client gives the model its orders. Tools may come from elsewhere: they do not."""
+
+CONVERSATION = frozenset({"messages", "input"})
+"""Members of a request that hold what was said."""
 
 ORDERS = frozenset({"system", "instructions"})
 """Members of a request that are such orders."""
@@ -70,6 +78,14 @@ class Place(Struct, frozen=True):
         self.holder[self.key] = text
 
 
+class Asked(Struct, frozen=True):
+    """A request taken apart: its members, those with text decoded; where texts stand; and what is carried besides."""
+
+    members: dict[str, Raw | Any]
+    places: list[Place]
+    carried: list[Carried]
+
+
 class Part(Struct, frozen=True):
     type: str
     text: str | None = None
@@ -82,8 +98,8 @@ class ReadMessage(Struct, frozen=True):
     content: str | list[Part] | None = None
 
 
-def asked(body: bytes) -> tuple[dict[str, Raw | Any], list[Place]]:
-    """The members of a request, those with text decoded, and where their texts stand.
+def asked(body: bytes) -> Asked:
+    """The request, taken apart.
 
     Raises `BadRequest` for what is no JSON object, `ValidationFailed` for messages that are none.
     """
@@ -92,23 +108,28 @@ def asked(body: bytes) -> tuple[dict[str, Raw | Any], list[Place]]:
         if "messages" in members:
             msgspec.json.decode(members["messages"], type=list[ReadMessage])
         places: list[Place] = []
+        brought: list[Carried] = []
         for name, raw in members.items():
             value = None if name in PASSED else msgspec.json.decode(raw)
             if isinstance(value, str):
                 members[name] = value
                 places.append(Place(members, name, name in ORDERS))
-            elif isinstance(value, dict | list) and (found := list(_found(name, value))):
-                members[name] = value
-                places += found
+            elif isinstance(value, dict | list):
+                found = list(_found(name, value))
+                more = list(carried(value)) if name in CONVERSATION else []
+                if found or more:
+                    members[name] = value
+                    places += found
+                    brought += more
     except msgspec.ValidationError as error:
         raise ValidationFailed(f"A message is not valid: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadRequest("The body is not JSON.") from None
-    return members, places
+    return Asked(members, places, brought)
 
 
 def _found(member: str, value: Any) -> Iterator[Place]:
-    if member not in ("messages", "input") or not isinstance(value, list):
+    if member not in CONVERSATION or not isinstance(value, list):
         yield from _strings(value, is_instruction=member in ORDERS)
         return
     for number, message in enumerate(value):

@@ -92,5 +92,11 @@ class ItemList(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/replay/live`: whether the model is offered the tools again that it was offered then."""
+
+    tools: bool = False
+
+
 class RunList(Struct, frozen=True, kw_only=True):
     runs: list[Run]

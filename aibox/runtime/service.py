@@ -29,7 +29,7 @@ from aibox.runtime.steps.guard_out import guard_out
 from aibox.runtime.steps.prepare import prepare
 from aibox.runtime.steps.recall import recall
 from aibox.runtime.steps.remember import remember
-from aibox.runtime.steps.resolve import citations, resolve, store
+from aibox.runtime.steps.resolve import citations, recalled, resolve, store
 
 log = structlog.get_logger("aibox.runtime")
 
@@ -239,6 +239,8 @@ class ChatService:
                 "item_id": str(state.item_id),
                 "finish_reason": finish_reason,
                 "citations": msgspec.to_builtins(citations(state)),
+                "recalled": msgspec.to_builtins(recalled(state)),
+                "masked": state.masked,
                 "receipt": msgspec.to_builtins(receipt),
             },
         )

@@ -128,6 +128,10 @@ def test_an_answer_opens_the_passage_that_it_rests_on(page: Page, installation: 
     answer.get_by_role("button", name="1 item masked").click()
     expect(page.get_by_role("dialog")).to_contain_text("ada@example.org", timeout=20_000)
     page.get_by_role("button", name="Close").click()
+    page.reload()
+    page.get_by_test_id("assistant-message").last.get_by_role("button", name="1 item masked").click(timeout=20_000)
+    expect(page.get_by_role("dialog")).to_contain_text("ada@example.org", timeout=20_000)
+    page.get_by_role("button", name="Close").click()
 
 
 def test_a_page_is_written_linked_and_a_conflict_loses_nothing(page: Page, installation: Installation) -> None:

@@ -14,7 +14,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     """Something measured. `bar` is what it must reach, or stay under when `at_most`; None: it is only told."""
 
     name: str
-    value: float
+    value: float | int
     bar: float | None = None
     at_most: bool = False
     unit: str = ""
@@ -27,11 +27,16 @@ class Figure(Struct, frozen=True, kw_only=True):
             return True
         return self.value <= self.bar if self.at_most else self.value >= self.bar
 
+    @property
+    def shown(self) -> str:
+        """The value with its unit: counts whole, all else to four places."""
+        return f"{f'{self.value:d}' if isinstance(self.value, int) else f'{self.value:.4g}'}{self.unit}"
+
     def __str__(self) -> str:
         sign = "≤" if self.at_most else "≥"
         bar = "" if self.bar is None else f"  (bar {sign} {self.bar:g}{self.unit})"
         verdict = "  " if self.bar is None else "ok" if self.is_met else "NOT MET"
-        return f"{verdict:>8}  {self.name}: {self.value:.4g}{self.unit}{bar}{f'  of {self.of}' if self.of else ''}"
+        return f"{verdict:>8}  {self.name}: {self.shown}{bar}{f'  of {self.of}' if self.of else ''}"
 
 
 class Absent(Exception):

@@ -2,9 +2,11 @@
 
 import argparse
 import importlib
+import os
 import pkgutil
 import re
 import sys
+import time
 from pathlib import Path
 
 from tests import eval as groups
@@ -27,7 +29,11 @@ def main() -> int:
     failed = False
     for name in asked.groups or known:
         print(f"── {name}", flush=True)
+        begun, used = time.perf_counter(), time.process_time()
         figures, absent = _measure(name, asked.data)
+        seconds, cpu, load = time.perf_counter() - begun, time.process_time() - used, os.getloadavg()[0]
+        # On a machine that others use, times by the clock say little without these.
+        print(f"          {seconds:.0f} s, {cpu:.0f} s of CPU without PostgreSQL's, load {load:.1f}", flush=True)
         failed = failed or absent is not None or not all(figure.is_met for figure in figures)
         if asked.write and absent is None:
             _keep(name, figures)
@@ -48,13 +54,17 @@ def _measure(name: str, data: Path) -> tuple[list[Figure], Absent | None]:
 
 def _keep(name: str, figures: list[Figure]) -> None:
     """Replace the group's table, between its two marks, in docs/quality.md."""
-    rows = "".join(f"| {f.name} | {f.value:.4g}{f.unit} | {_bar(f)} | {f.of} |\n" for f in figures)
+    rows = "".join(f"| {f.name} | {_value(f)} | {_bar(f)} | {f.of} |\n" for f in figures)
     table = f"<!-- {name} -->\n| figure | measured | bar | of |\n|---|---|---|---|\n{rows}<!-- /{name} -->"
     text = QUALITY.read_text()
     mark = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
     if not mark.search(text):
         sys.exit(f"docs/quality.md has no place for {name}: add the lines <!-- {name} --> and <!-- /{name} -->")
     QUALITY.write_text(mark.sub(lambda _: table, text))
+
+
+def _value(figure: Figure) -> str:
+    return f"{figure.shown}{'' if figure.is_met else ', not met'}"
 
 
 def _bar(figure: Figure) -> str:

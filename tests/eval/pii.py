@@ -1,24 +1,17 @@
-"""Personal data and secrets: recall per kind, precision over all, restoring, streaming, and what a look costs."""
+"""Personal data and secrets: recall per kind, precision over all, and what a look costs."""
 
-import asyncio
 import json
-import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from aibox.core.turn import Principal, begin
-from aibox.guardrail import MASKS, Settings
+from aibox.guardrail import MASKS
 from aibox.guardrail.engine import NAMED, Engine
-from aibox.guardrail.service import GuardrailService
 from aibox.guardrail.text import SECRET, Span, settle
 from tests.eval import Figure, need
-from tests.eval._kernel import kernel
 from tests.eval._secrets import secrets_in_texts
-from tests.integration.guardrail.documents import document, leaks, restored
 
 BARS = {
     "PERSON": 0.80,
@@ -30,7 +23,6 @@ BARS = {
     "US_SSN": 1.0,
     "IP_ADDRESS": 1.0,
 }
-DOCUMENTS = 10_000
 
 
 def measure(data: Path) -> Iterator[Figure]:
@@ -38,7 +30,6 @@ def measure(data: Path) -> Iterator[Figure]:
     rows = json.loads(need(data / "pii" / "synth_v2.json").read_text())
     yield from _recall(engine, rows)
     yield from _secrets(engine)
-    yield from asyncio.run(_restoring(engine))
     yield from _times(engine)
 
 
@@ -78,23 +69,6 @@ def _secrets(engine: Engine) -> Iterator[Figure]:
             missed[name] += 1
     found = 1 - missed.total() / len(texts)
     yield Figure(name="recall of secrets, whole", value=found, bar=0.95, of=f"{len(texts)} made after 50 formats")
-
-
-async def _restoring(engine: Engine) -> list[Figure]:
-    chance = random.Random(6)
-    async with kernel() as kept:
-        guardrail = GuardrailService(Settings(), db=kept.db, keys=kept.keys, log=kept.log, engine=engine)
-        turn = begin(Principal(kind="user", tenant=uuid4(), id=uuid4(), pseudonym="p-eval"))
-        same = 0
-        for _ in range(DOCUMENTS):
-            text = document(chance)
-            same += await restored(guardrail, turn, text) == text
-        leaked = await leaks(guardrail, turn, chance, DOCUMENTS)
-    of = f"{DOCUMENTS} at random"
-    return [
-        Figure(name="documents restored as they were", value=same, bar=DOCUMENTS, of=of),
-        Figure(name="streamed secrets that leaked", value=leaked, bar=0, at_most=True, of=of),
-    ]
 
 
 def _times(engine: Engine) -> Iterator[Figure]:

@@ -39,6 +39,8 @@ class Task(Struct, frozen=True, kw_only=True):
     memory: int = 1 << 30
     seconds: int = 120
     ocr_languages: str = "eng"
+    everything: bool = False
+    """Running titles and page numbers too, which are no part of a passage."""
 
 
 class Parsed(Struct, frozen=True, kw_only=True, tag="parsed"):

@@ -46,7 +46,9 @@ def read_pdf(path: Path, document: Document, task: Task) -> None:
         if count > MOST_PAGES:
             raise RefusedError("too_complex", f"it has more than {MOST_PAGES} pages")
         document.title = pdf.get_metadata_value("Title").strip()[:300]
-        pages = _without_repeated([_lines(pdf, number) for number in range(count)])
+        pages = [_lines(pdf, number) for number in range(count)]
+        if not task.everything:
+            pages = _without_repeated(pages)
         body = _usual_size(pages)
         pictures = 0
         for number, lines in enumerate(pages):

@@ -75,10 +75,12 @@ class State(Struct, frozen=True, kw_only=True):
     """The question as the model may see it."""
     visible: str = ""
     """The question as the user sees it again."""
+    masked: tuple[str, ...] = ()
+    """The tokens in `prompt`."""
     recall: Recall = Recall()
     sources: tuple[Source, ...] = ()
     is_flagged: bool = False
-    """The question may be an attack: every tool asks first."""
+    """The question or what was found for it may be an attack: every tool asks first."""
     is_external: bool = True
     """Whether a provider outside the house may get the prompt."""
     filter: OutputFilter | None = None
@@ -97,6 +99,11 @@ Step = Callable[[Parts, State], Awaitable[State]]
 def trace(state: State, step: str, label: str, *, done: bool) -> None:
     """Tell the reader of the stream what the turn is at."""
     state.feed.emit("trace_update", {"step": step, "label": label, "state": "done" if done else "running"})
+
+
+def warn(state: State) -> None:
+    """Tell that the turn is flagged."""
+    trace(state, "flag", "This may be an attempt to misuse the assistant: every tool asks first", done=True)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -9,7 +9,7 @@ from aibox.core.errors import AIBoxError, AuditUnavailable
 from aibox.guardrail import GuardrailUnavailable
 from aibox.knowledge import Found
 from aibox.runtime import Citation
-from aibox.runtime.steps import Parts, Source, State, count, trace
+from aibox.runtime.steps import Parts, Source, State, count, trace, warn
 
 log = structlog.get_logger("aibox.runtime.consult")
 
@@ -40,6 +40,8 @@ async def consult(parts: Parts, state: State) -> State:
     label = f"{count(len(sources), 'passage')} found"
     if withheld := len(search.found) - len(sources):
         label += f", {withheld} withheld by the safety policy"
+    if is_flagged and not state.is_flagged:
+        warn(state)
     trace(state, "consult", label + (" (search is degraded)" if search.degraded else ""), done=True)
     return replace(state, sources=sources, is_flagged=state.is_flagged or is_flagged)
 

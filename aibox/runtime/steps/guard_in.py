@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from aibox.guardrail import Blocked
 from aibox.runtime.models import ConversationRow, ItemRow
-from aibox.runtime.steps import MODEL, Parts, State, count, trace
+from aibox.runtime.steps import MODEL, Parts, State, count, trace, warn
 
 
 class InputBlocked(Blocked):
@@ -51,12 +51,13 @@ async def guard_in(parts: Parts, state: State) -> State:
     if verdict.masked:
         trace(state, "guard_in", f"{count(verdict.masked, 'item')} masked", done=True)
     if verdict.flagged:
-        trace(state, "guard_in", "This may be an attempt to misuse the assistant: every tool asks first", done=True)
+        warn(state)
     return replace(
         state,
         is_flagged=verdict.flagged,
         prompt=verdict.content,
         visible=verdict.visible,
+        masked=verdict.tokens,
         is_external=external,
         filter=parts.guardrail.output(state.turn, conversation=state.session_id),
     )

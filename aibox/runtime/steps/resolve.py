@@ -1,12 +1,13 @@
 """Step `resolve`: store the answer, and tell what it used."""
 
 import re
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import func, update
 
-from aibox.runtime import Citation, RunFinished, RunStatus
+from aibox.runtime import Citation, Recalled, RunFinished, RunStatus
 from aibox.runtime.models import ItemRow, RunRow
 from aibox.runtime.steps import Parts, State
 
@@ -30,6 +31,18 @@ def citations(state: State) -> tuple[Citation, ...]:
     return tuple(replace(source.citation, cited=source.citation.n in named) for source in state.sources)
 
 
+def recalled(state: State) -> tuple[Recalled, ...]:
+    """The memories that were before the model."""
+    return tuple(
+        Recalled(memory_id=memory.id, score=memory.score, matched=memory.matched) for memory in state.recall.memories
+    )
+
+
+def told(state: State) -> list[dict[str, Any]]:
+    """What the steps told so far, as it is kept with the answer."""
+    return [msgspec.to_builtins(step) for step in state.feed.told.values() if step.label]
+
+
 async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
     """Write the answer as far as it came, and how the run ended."""
     turn = state.turn
@@ -41,6 +54,9 @@ async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason:
                 content=state.feed.shown,
                 model_content=state.answer.replace("\x00", ""),
                 citations=msgspec.to_builtins(citations(state)),
+                recalled=msgspec.to_builtins(recalled(state)),
+                trace=told(state),
+                masked=list(state.masked),
             )
         )
         await work.session.execute(

@@ -1,8 +1,9 @@
 """Vectors in the same PostgreSQL: pgvector for meaning and for words (BM25), row-level security around both.
 
 A query takes one of two ways. The wide one walks an index by nearness or by words and asks each point for the filter:
-right when many points pass it. The narrow one finds all points that pass and compares them: right when few do. Whoever
-finds too little on the wide way goes the narrow one, so that a filter never starves a query, and remembers it.
+right when many points pass it. The narrow one finds all points that pass and compares them: right when few do. Which
+it is, the first query with a filter asks the index of filters, and remembers for a while. Whoever finds too little on
+the wide way goes the narrow one after all, so that a filter never starves a query.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 from sqlalchemy import CursorResult, Result, TextClause, bindparam
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
@@ -35,11 +37,14 @@ HALF_BEYOND = 2000
 SCANNED = 4000
 """So many points the wide way looks at before the narrow one is tried."""
 
-CANDIDATES = 4000
+CANDIDATES = 2000
 """So many texts are ranked by their words; the rarer words of a question bring them."""
 
-COUNTED = 4000
-"""A word's texts are counted up to this; beyond it PostgreSQL's statistics say how many there are."""
+COUNTED = 2000
+"""A word's texts are counted up to this, where PostgreSQL's statistics do not say how many there are."""
+
+FEW = 1000
+"""So many points are compared sooner than an index is walked to find the ones among all that pass a filter."""
 
 REMEMBERED_SECONDS = 60.0
 REMEMBERED = 10_000
@@ -64,12 +69,19 @@ WITH made AS (
 )
 SELECT dimension FROM made UNION ALL SELECT dimension FROM stores.collection WHERE name = :name
 """)
-# A walk along the index, in order; a sort of all rows would be the planner's other way.
-WIDE = sql("""
-SELECT (SELECT dimension FROM stores.collection WHERE name = :name),
+# What a query has to know, and how it is to be planned, on one way to the database and back. Wide is a walk along the
+# index, in order; a sort of all rows would be the planner's other way.
+PREPARE = sql("""
+SELECT dimension, is_narrow,
     set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '100', true),
-    set_config('hnsw.max_scan_tuples', :scanned, true), set_config('enable_sort', 'off', true),
-    set_config('jit', 'off', true)
+    set_config('hnsw.max_scan_tuples', :scanned, true),
+    set_config('enable_sort', CASE WHEN is_narrow THEN 'on' ELSE 'off' END, true), set_config('jit', 'off', true)
+FROM (
+    SELECT (SELECT dimension FROM stores.collection WHERE name = :collection) AS dimension,
+        coalesce(CAST(:known AS bool), stores.few(:collection, CAST(CAST(:matching AS text) AS jsonb), :most))
+            AS is_narrow
+    OFFSET 0
+) AS looked
 """)
 LABELLED = """
 CROSS JOIN LATERAL (
@@ -78,9 +90,14 @@ CROSS JOIN LATERAL (
       AND {conditions} OFFSET 0
 ) AS label
 """
+FEW_PASS = sql("SELECT stores.few(:collection, CAST(CAST(:matching AS text) AS jsonb), :most)")
 COUNTS = sql("SELECT term, texts FROM stores.word_counts(:collection, :terms, :most)").bindparams(
     bindparam("terms", type_=ARRAY(INTEGER))
 )
+
+
+Ranking = Literal["worded", "worded_among", "worded_within"]
+"""What ranks points by words: all that have them, those of them that pass a filter, or of those that pass."""
 
 
 class Wanted(Struct, frozen=True):
@@ -105,8 +122,8 @@ class PgVectors:
     def __init__(self, db: Database, connections: Connections) -> None:
         self._db = db
         self._connections = connections
-        self._narrow: dict[tuple[UUID, str, str], float] = {}
-        """Filters that left few points, and until when that is believed. Only a hint: both ways find the same."""
+        self._narrow: dict[tuple[UUID, str, str], tuple[float, bool]] = {}
+        """Whether a filter leaves few points, and until when that is believed. Only a hint: both ways find the same."""
         self._counted: dict[tuple[UUID, str], Counted] = {}
 
     @contextlib.asynccontextmanager
@@ -158,22 +175,26 @@ class PgVectors:
             "limit": limit,
         }
         async with self._db.read(turn) as session:
-            declared = (await session.execute(WIDE, {"name": collection, "scanned": str(SCANNED)})).scalar()
-            if declared is None:
-                return []
-            if declared != size:
-                raise _wrong_size(collection)
             key = (turn.tenant, collection, wanted.matching)
-            is_narrow = self._is_narrow(key)
+            known = self._known_narrow(key)
+            told = {"matching": wanted.matching, "most": FEW, "known": known, "scanned": str(SCANNED)}
+            prepared = (await session.execute(PREPARE, {"collection": collection, **told})).one()
+            if prepared.dimension is None:
+                return []
+            if prepared.dimension != size:
+                raise _wrong_size(collection)
+            is_narrow = prepared.is_narrow
             hits = [] if is_narrow else _hits(await session.execute(_nearest(size, wanted), values))
             if len(hits) < limit:
-                await session.execute(sql("SELECT set_config('enable_sort', 'on', true)"))
-                hits = _hits(await session.execute(_nearest_of_matching(size, wanted), values))
                 if not is_narrow:
-                    self._remember_narrow(key)
+                    await session.execute(sql("SELECT set_config('enable_sort', 'on', true)"))
+                is_narrow = True
+                hits = _hits(await session.execute(_nearest_of_matching(size, wanted), values))
+            if is_narrow is not known:
+                self._remember(key, is_narrow=is_narrow)
         return hits if threshold is None else [hit for hit in hits if hit.score >= threshold]
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         query = sql(
             "SELECT id, vector_send(embedding) AS sent FROM stores.point"
             " WHERE collection = :collection AND id = ANY (CAST(:ids AS uuid[]))"
@@ -182,7 +203,7 @@ class PgVectors:
         async with self._db.read(turn) as session:
             found = (await session.execute(query, values)).all()
         # Two bytes of dimension, two unused, then the numbers.
-        return {str(row.id): np.frombuffer(row.sent, ">f4", offset=4).tolist() for row in found}
+        return {str(row.id): np.frombuffer(row.sent, ">f4", offset=4).astype(np.float32) for row in found}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
@@ -206,12 +227,14 @@ class PgVectors:
             }
             key = (turn.tenant, collection, wanted.matching)
             hits: list[Hit] = []
-            if not self._is_narrow(key):
+            is_narrow = await self._is_narrow(session, key)
+            if not is_narrow:
                 terms = words.salted(turn.tenant, collection, kept)
                 hits = _hits(await session.execute(_worded(wanted, "worded"), {**values, "terms": terms}))
-            if len(hits) < limit and (len(kept) < len(weights) or self._is_narrow(key)):
+            if len(hits) < limit and (len(kept) < len(weights) or is_narrow):
                 terms = words.salted(turn.tenant, collection, weights)
-                hits = _hits(await session.execute(_worded(wanted, "worded_among"), {**values, "terms": terms}))
+                function: Ranking = "worded_within" if is_narrow else "worded_among"
+                hits = _hits(await session.execute(_worded(wanted, function), {**values, "terms": terms}))
         return hits
 
     async def get(
@@ -271,14 +294,24 @@ class PgVectors:
         except LOST:
             raise StateUnavailable() from None
 
-    def _is_narrow(self, key: tuple[UUID, str, str]) -> bool:
-        return self._narrow.get(key, 0.0) > time.monotonic()
+    async def _is_narrow(self, session: AsyncSession, key: tuple[UUID, str, str]) -> bool:
+        """Whether few points pass the filter: as remembered, or looked up."""
+        known = self._known_narrow(key)
+        if known is None:
+            _, collection, matching = key
+            found = await session.execute(FEW_PASS, {"collection": collection, "matching": matching, "most": FEW})
+            known = bool(found.scalar_one())
+            self._remember(key, is_narrow=known)
+        return known
 
-    def _remember_narrow(self, key: tuple[UUID, str, str]) -> None:
-        """The wide way found too little for `key`: the next ones need not try it."""
+    def _known_narrow(self, key: tuple[UUID, str, str]) -> bool | None:
+        until, is_narrow = self._narrow.get(key, (0.0, False))
+        return is_narrow if until > time.monotonic() else None
+
+    def _remember(self, key: tuple[UUID, str, str], *, is_narrow: bool) -> None:
         if len(self._narrow) >= REMEMBERED:
             self._narrow.clear()
-        self._narrow[key] = time.monotonic() + REMEMBERED_SECONDS
+        self._narrow[key] = time.monotonic() + REMEMBERED_SECONDS, is_narrow
 
     async def _count(self, session: AsyncSession, turn: Turn, collection: str, asked: Mapping[int, float]) -> Counted:
         """How rare the words are: counted, or remembered from a moment ago."""
@@ -374,8 +407,8 @@ def _distance(size: int) -> str:
     return f"(embedding::{kind}({size}) <=> CAST(CAST(:vector AS text) AS {kind}({size})))"
 
 
-def _worded(wanted: Wanted, function: Literal["worded", "worded_among"]) -> TextClause:
-    among = ", CAST(CAST(:matching AS text) AS jsonb)" if function == "worded_among" else ""
+def _worded(wanted: Wanted, function: Ranking) -> TextClause:
+    among = "" if function == "worded" else ", CAST(CAST(:matching AS text) AS jsonb)"
     return sql(
         "SELECT point.id, ranked.score, body, payload FROM"  # noqa: S608
         f" (SELECT id, score FROM stores.{function}(:collection, :terms,"

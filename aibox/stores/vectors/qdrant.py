@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid5
 
+import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -82,13 +84,13 @@ class QdrantVectors:
             )
         return [_hit(point.payload, point.score) for point in found.points]
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, list[float]]:
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         wanted = _filter(turn, {}, ids=ids)
         async with _answering():
             if wanted is None or await self._size(require_collection(collection)) is None:
                 return {}
             found, _ = await self._client.scroll(collection, scroll_filter=wanted, limit=len(ids), with_vectors=[DENSE])
-        return {_hit(record.payload, 0.0).id: _dense(record.vector) for record in found}
+        return {_hit(record.payload, 0.0).id: np.array(_dense(record.vector), dtype=np.float32) for record in found}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int

@@ -100,7 +100,13 @@ async def test_a_policy_is_written_and_read_and_holds_at_once(client: httpx.Asyn
     checked = await client.post("/v1/guard/input", json={"content": "Mail a@x.org"})
 
     assert written.status_code == 200
-    assert read.json() == {"profile": None, "scanners": {}, "masks": {"EMAIL_ADDRESS": False}, "topics": []}
+    assert read.json() == {
+        "profile": None,
+        "scanners": {},
+        "masks": {"EMAIL_ADDRESS": False},
+        "topics": [],
+        "scan_images": None,
+    }
     assert other.json()["masks"] == {}
     assert checked.json()["decision"] == "allow"
 
@@ -142,3 +148,21 @@ async def test_an_agents_policy_is_its_own(client: httpx.AsyncClient) -> None:
     tenants = await client.get("/v1/guard/policy")
 
     assert (agents.json()["topics"], tenants.json()["topics"]) == (["horses"], [])
+
+
+async def test_the_try_out_judges_by_the_policy_of_the_agent_that_is_named(client: httpx.AsyncClient) -> None:
+    policy = {"agent_id": "kiosk", "scanners": {"ban_topics": True}, "topics": ["salary"]}
+    assert (await client.put("/v1/guard/policy", json=policy)).status_code == 200
+    asked = {"content": "What is the salary of the director?"}
+
+    own = (await client.post("/v1/guard/input", json=asked)).json()
+    kiosk = (await client.post("/v1/guard/input", json={**asked, "scope": {"agent_id": "kiosk"}})).json()
+
+    assert (own["decision"], kiosk["decision"]) == ("allow", "block")
+    assert kiosk["scanner_results"][0]["scanner_name"] == "ban_topics"
+
+
+async def test_a_policy_says_whether_pictures_are_read(client: httpx.AsyncClient) -> None:
+    await client.put("/v1/guard/policy", json={"scan_images": True})
+
+    assert (await client.get("/v1/guard/policy")).json()["scan_images"] is True

@@ -351,6 +351,7 @@ class EchoStream:
     cost_usd: str | None = None
     finish_reason: str | None = "stop"
     omitted: tuple[str, ...] = ()
+    has_more = False
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -17,7 +17,7 @@ from aibox.core.http import Outgoing
 from aibox.core.http import Settings as HttpSettings
 from aibox.core.jobs import Jobs
 from aibox.core.turn import Permissions, Principal, Turn, begin
-from aibox.identity.roles import unite
+from aibox.identity.roles import rights_of
 from aibox.knowledge import Item, Rights, Settings, Upload
 from aibox.knowledge.service import KnowledgeService
 from aibox.knowledge.wiki import WikiService
@@ -161,7 +161,7 @@ async def house(kernel: Kernel, vectors: Vectors, router: WordRouter, **settings
 
 def person(tenant: UUID, *, roles: tuple[str, ...] = ("member",), scopes: frozenset[str] | None = None) -> Turn:
     """A turn of a new person with these roles."""
-    permissions: Permissions = unite(roles)
+    permissions: Permissions = rights_of(roles).permissions
     return begin(
         Principal(
             kind="user",

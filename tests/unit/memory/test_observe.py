@@ -2,8 +2,12 @@
 
 import pytest
 
-from aibox.memory import Kind
-from aibox.memory.observe import MOST_STATEMENTS, Statement, statements
+from aibox.memory import Kind, Noticed
+from aibox.memory.observe import MOST_STATEMENTS, statements
+
+
+def noticed(kind: Kind, text: str) -> Noticed:
+    return Noticed(content=text, kind=kind, memory_type="user")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,7 @@ from aibox.memory.observe import MOST_STATEMENTS, Statement, statements
     ],
 )
 def test_a_statement_about_oneself_is_kept_as_it_was_written(text: str, kind: Kind) -> None:
-    assert statements(text) == [Statement(text, kind)]
+    assert statements(text) == [noticed(kind, text)]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +56,13 @@ def test_what_is_asked_to_be_remembered_is_kept_without_the_asking() -> None:
     text = "Please remember that the staging server is called Otter. And remember: I prefer tea."
 
     assert statements(text) == [
-        Statement("the staging server is called Otter.", "fact"),
-        Statement("I prefer tea.", "preference"),
+        noticed("fact", "the staging server is called Otter."),
+        noticed("preference", "I prefer tea."),
     ]
 
 
 def test_a_message_gives_each_statement_once_and_not_too_many() -> None:
     many = " ".join(f"I live in town {n}." for n in range(9))
 
-    assert statements("I live in Rome. i live in rome.") == [Statement("I live in Rome.", "fact")]
+    assert statements("I live in Rome. i live in rome.") == [noticed("fact", "I live in Rome.")]
     assert len(statements(many)) == MOST_STATEMENTS

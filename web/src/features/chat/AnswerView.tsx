@@ -8,6 +8,8 @@ import { Markdown } from "../markdown/Markdown";
 import { ReceiptBadge } from "../receipt/ReceiptBadge";
 import { FailureCard } from "./FailureCard";
 import { MaskedButton } from "./MaskedButton";
+import { OfferCard } from "./OfferCard";
+import { RecalledButton } from "./Recalled";
 import { SourcesButton, useSources } from "./Sources";
 import { TraceLine } from "./TraceLine";
 import type { Answer } from "./thread";
@@ -42,11 +44,15 @@ export function AnswerView({ sessionId, answer, busy, onRetry }: AnswerViewProps
       )}
       {(answer.blocked || answer.finishReason === "blocked") && <BlockedCard blocked={answer.blocked} />}
       {answer.failure && <FailureCard failure={answer.failure} busy={busy} onRetry={onRetry} />}
+      {answer.offers.map((offer) => (
+        <OfferCard key={offer.id} offer={offer} />
+      ))}
       {!writing && (answer.runId || answer.text || !answer.failure) && (
         <footer className="mt-2.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-ink-3">
           {answer.runId && <ReceiptBadge turnId={answer.runId} known={answer.receipt} />}
           <SourcesButton sources={sources} />
-          {sessionId && <MaskedButton steps={answer.steps} sessionId={sessionId} />}
+          <RecalledButton recalled={answer.recalled} />
+          {sessionId && <MaskedButton steps={answer.steps} tokens={answer.masked} sessionId={sessionId} />}
           {answer.usage && <UsageLine usage={answer.usage} />}
           <div className="ml-auto flex">
             {answer.text && <CopyButton text={answer.text} label="Copy answer" />}

@@ -12,7 +12,14 @@ import { maskName } from "../guardrail/words";
 import type { Step } from "./run";
 import { maskedText } from "./words";
 
-export function MaskedButton({ steps, sessionId }: { steps: Step[]; sessionId: string }) {
+interface MaskedProps {
+  steps: Step[];
+  /** Those of this message; another's are not shown. */
+  tokens: string[];
+  sessionId: string;
+}
+
+export function MaskedButton({ steps, tokens, sessionId }: MaskedProps) {
   const [open, setOpen] = useState(false);
   const text = maskedText(steps);
   if (!text) return null;
@@ -25,31 +32,32 @@ export function MaskedButton({ steps, sessionId }: { steps: Step[]; sessionId: s
       >
         <EyeOff aria-hidden className="size-3.5" /> {text}
       </button>
-      {open && <MaskedDialog sessionId={sessionId} onClose={() => setOpen(false)} />}
+      {open && <MaskedDialog sessionId={sessionId} tokens={tokens} onClose={() => setOpen(false)} />}
     </>
   );
 }
 
-function MaskedDialog({ sessionId, onClose }: { sessionId: string; onClose: () => void }) {
+function MaskedDialog({ sessionId, tokens, onClose }: Omit<MaskedProps, "steps"> & { onClose: () => void }) {
   const masked = useQuery({
     queryKey: ["guard", "masked", sessionId],
     queryFn: () => answer(api.GET("/v1/guard/masked", { params: { query: { conversation_id: sessionId } } })),
     // Each message may add to it.
     staleTime: 0,
   });
+  const items = masked.data?.items.filter(({ token }) => tokens.includes(token));
   return (
     <Modal
       open
       onClose={onClose}
-      title="What was masked in this chat"
+      title="What was masked in this message"
       description="The model read the tokens. Only you see the values."
     >
       {masked.isPending && <SkeletonRows rows={2} className="h-10" />}
       {masked.error && <Failure error={masked.error} onRetry={() => void masked.refetch()} />}
-      {masked.data?.items.length === 0 && (
-        <Empty title="Nothing is kept">What was masked held for the turn alone.</Empty>
+      {items?.length === 0 && (
+        <Empty title="Nothing is kept">Secrets are removed for good, and so is what was erased.</Empty>
       )}
-      {masked.data && masked.data.items.length > 0 && (
+      {items && items.length > 0 && (
         <Table caption="What was masked">
           <thead>
             <tr>
@@ -59,7 +67,7 @@ function MaskedDialog({ sessionId, onClose }: { sessionId: string; onClose: () =
             </tr>
           </thead>
           <tbody>
-            {masked.data.items.map(({ token, type, value }) => (
+            {items.map(({ token, type, value }) => (
               <tr key={token}>
                 <Td className="break-all">{value}</Td>
                 <Td className="font-mono text-xs">{token}</Td>

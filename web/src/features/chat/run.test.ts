@@ -64,6 +64,16 @@ describe("reduceRun", () => {
     ]);
   });
 
+  test("what a flagged turn would keep is offered, and a tool that is not known here is not", () => {
+    const memory = { content: "I live in Bergen.", memory_type: "user", kind: "fact" };
+    const asked = { approval_id: "a1", risk: "prompt_injection" };
+    const run = play(
+      { event: "approval_required", data: { ...asked, tool: "memory_store", arguments: memory } },
+      { event: "approval_required", data: { ...asked, tool: "send_mail", arguments: {} } },
+    );
+    expect(run.offers).toEqual([{ id: "a1", arguments: memory }]);
+  });
+
   test("a step that never told of its end ends with the run", () => {
     const asking: RunEvent = {
       event: "trace_update",

@@ -1,10 +1,17 @@
 // One run as the page shows it: a pure function from its events to a view.
-import type { Citation, Receipt, RunEvent, StepState, Usage } from "../../api/types";
+import type { Citation, Recalled, Receipt, RunEvent, StepState, Usage } from "../../api/types";
+import type { NewMemory } from "../memory/queries";
 
 export interface Step {
   step: string;
   label: string;
   state: StepState;
+}
+
+/** Something that the turn does only when the person approves: keeping a memory is all there is yet. */
+export interface Offer {
+  id: string;
+  arguments: NewMemory;
 }
 
 export interface Failure {
@@ -39,6 +46,9 @@ export interface RunView {
   finishReason: string | null;
   receipt: Receipt | null;
   citations: Citation[];
+  recalled: Recalled[];
+  masked: string[];
+  offers: Offer[];
   stopping: boolean;
   /** Where to continue from after a broken connection. */
   lastEventId: string;
@@ -69,6 +79,9 @@ export function newRun(
     finishReason: null,
     receipt: null,
     citations: [],
+    recalled: [],
+    masked: [],
+    offers: [],
     stopping: false,
     lastEventId: "",
   };
@@ -103,6 +116,12 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
       return { ...run, steps: withStep(run.steps, data) };
     case "usage":
       return { ...run, usage: data };
+    case "approval_required":
+      if (data.tool !== "memory_store") return run;
+      return {
+        ...run,
+        offers: [...run.offers, { id: data.approval_id, arguments: data.arguments as NewMemory }],
+      };
     case "blocked":
       return { ...run, blocked: data };
     case "error":
@@ -129,6 +148,8 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
         finishReason: data.finish_reason,
         receipt: data.receipt,
         citations: data.citations ?? [],
+        recalled: data.recalled ?? [],
+        masked: data.masked ?? [],
       };
   }
 }

@@ -81,6 +81,22 @@ describe("buildThread", () => {
     });
   });
 
+  test("after a reload the trace, the memories and what was masked are those that stand with the answer", () => {
+    const stored: Item = {
+      ...item("a2", "q2", "r2"),
+      trace: [{ step: "guard_in", label: "2 items masked", state: "done" }],
+      recalled: [{ memory_id: "m1", score: 0.5, matched: ["meaning"] }],
+      masked: ["<PERSON_1>"],
+    };
+    const items = [...first, item("q2", "a1", "r2"), stored];
+    expect(buildThread(items, [], undefined, null).entries.at(-1)).toMatchObject({
+      steps: [{ label: "2 items masked" }],
+      recalled: [{ memory_id: "m1" }],
+      masked: ["<PERSON_1>"],
+      offers: [],
+    });
+  });
+
   test("an ended run is not replaced by what the server had stored before its end", () => {
     const lost = reduceRun(writing("Nearly all"), {
       type: "failed",

@@ -1,6 +1,6 @@
 // What the page shows of a conversation: the chosen path of stored items, and the run that is being written below it.
-import type { Citation, Item, Receipt, Run, Usage } from "../../api/types";
-import { type Failure, isLive, type RunView, type Step } from "./run";
+import type { Citation, Item, Recalled, Receipt, Run, Usage } from "../../api/types";
+import { type Failure, isLive, type Offer, type RunView, type Step } from "./run";
 import { type PathEntry, pathTo } from "./tree";
 
 export interface Question {
@@ -23,6 +23,9 @@ export interface Answer {
   usage: Usage | null;
   receipt: Receipt | null;
   citations: Citation[];
+  recalled: Recalled[];
+  masked: string[];
+  offers: Offer[];
   blocked: RunView["blocked"];
   failure: Failure | null;
   finishReason: string | null;
@@ -102,10 +105,13 @@ function answerOfItem(item: Item, run: RunView | undefined, runs: Run[]): Answer
     runId: item.run_id,
     text: item.content,
     phase: failed ? "failed" : isOpen(status) ? "writing" : "ended",
-    steps: run?.steps ?? [],
+    steps: run?.steps ?? item.trace ?? [],
     usage: item.usage ?? run?.usage ?? null,
     receipt: run?.receipt ?? null,
     citations: item.citations ?? run?.citations ?? [],
+    recalled: item.recalled ?? run?.recalled ?? [],
+    masked: item.masked ?? run?.masked ?? [],
+    offers: run?.offers ?? [],
     blocked: run?.blocked ?? null,
     failure: failed ? (run?.failure ?? unfinished(item.run_id, own?.code ?? null)) : null,
     finishReason: item.finish_reason ?? run?.finishReason ?? null,
@@ -123,6 +129,9 @@ function answerOfRun(run: RunView): Answer {
     usage: run.usage,
     receipt: run.receipt,
     citations: run.citations,
+    recalled: run.recalled,
+    masked: run.masked,
+    offers: run.offers,
     blocked: run.blocked,
     failure: run.failure,
     finishReason: run.finishReason,

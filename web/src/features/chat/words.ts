@@ -3,6 +3,7 @@
 const steps: Record<string, string> = {
   prepare: "Preparing",
   guard_in: "Checking your message",
+  flag: "Safety",
   recall: "Looking into memory",
   consult: "Looking into the documents",
   ask: "Asking the model",

@@ -133,6 +133,19 @@ function PolicyForm({ target, stored }: { target: Target; stored: Policy }) {
           onChange={(next) => change({ masks: next })}
         />
       </div>
+      <Select
+        className="mt-7 max-w-xl"
+        label="Pictures in messages"
+        hint="Read by OCR and judged as text. Under the strict profile, what cannot be read is refused; under the others it passes and is named."
+        value={draft.scan_images === true ? "on" : draft.scan_images === false ? "off" : "profile"}
+        onChange={({ target: { value } }) =>
+          change({ scan_images: value === "profile" ? null : value === "on" })
+        }
+      >
+        <option value="profile">As the profile</option>
+        <option value="on">Read them</option>
+        <option value="off">Do not read them</option>
+      </Select>
       <TextArea
         className="mt-7 max-w-xl"
         label="Banned topics"

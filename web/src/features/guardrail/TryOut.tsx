@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Badge } from "../../ui/Badge";
 import { cx } from "../../ui/cx";
 import { Failure } from "../../ui/Failure";
+import { Field } from "../../ui/Field";
 import { Panel } from "../../ui/Panel";
 import { Select } from "../../ui/Select";
 import { TextArea } from "../../ui/TextArea";
@@ -16,13 +17,18 @@ const PAUSE_MS = 600;
 export function TryOut() {
   const [text, setText] = useState("");
   const [direction, setDirection] = useState<Direction>("input");
+  const [agent, setAgent] = useState("");
   const settled = useSettled(text, PAUSE_MS);
-  const verdict = useQuery({ ...verdictQuery(direction, settled), placeholderData: keepPreviousData });
+  const settledAgent = useSettled(agent.trim(), PAUSE_MS);
+  const verdict = useQuery({
+    ...verdictQuery(direction, settled, settledAgent),
+    placeholderData: keepPreviousData,
+  });
   const judging = text.trim() !== "" && (text !== settled || verdict.isFetching);
   return (
     <Panel
       title="Try it out"
-      about="Judged by the saved policy, as it holds for your own chats. No model is asked."
+      about="Judged by the saved policy, as it holds for your own chats or for an agent. No model is asked."
       actions={
         <Select
           label="Direction"
@@ -36,6 +42,15 @@ export function TryOut() {
         </Select>
       }
     >
+      <Field
+        className="mb-4 max-w-xs"
+        label="Id of an agent"
+        hint="Empty: your own chats."
+        autoComplete="off"
+        spellCheck={false}
+        value={agent}
+        onChange={(event) => setAgent(event.target.value)}
+      />
       <div className="grid gap-4 lg:grid-cols-2">
         <TextArea
           label="Text to judge"

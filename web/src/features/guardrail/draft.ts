@@ -27,7 +27,13 @@ export function isSame(one: Policy, other: Policy): boolean {
   return canonical(one) === canonical(other);
 }
 
-function canonical({ profile, scanners, masks, topics }: Policy): string {
+function canonical({ profile, scanners, masks, topics, scan_images }: Policy): string {
   const sorted = (switches?: Record<string, boolean>) => Object.entries(switches ?? {}).toSorted();
-  return JSON.stringify([profile ?? null, sorted(scanners), sorted(masks), topics ?? []]);
+  return JSON.stringify([
+    profile ?? null,
+    sorted(scanners),
+    sorted(masks),
+    topics ?? [],
+    scan_images ?? null,
+  ]);
 }

@@ -37,10 +37,12 @@ export function useSetPolicy(target: Target) {
   });
 }
 
-export function verdictQuery(direction: Direction, content: string) {
+/** `agent`: under that agent's policy; empty for the caller's own chats. */
+export function verdictQuery(direction: Direction, content: string, agent: string) {
   return queryOptions({
-    queryKey: ["guard", "verdict", direction, content],
-    queryFn: () => answer(api.POST(`/v1/guard/${direction}`, { body: { content } })),
+    queryKey: ["guard", "verdict", direction, content, agent],
+    queryFn: () =>
+      answer(api.POST(`/v1/guard/${direction}`, { body: { content, scope: { agent_id: agent || null } } })),
     enabled: content.trim() !== "",
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,

@@ -23,6 +23,14 @@ export function foundQuery(query: string) {
   });
 }
 
+export function memoryQuery(id: string) {
+  return queryOptions({
+    queryKey: ["memory", "one", id],
+    queryFn: () => answer(api.GET("/v1/memory/{memory_id}", { params: { path: { memory_id: id } } })),
+    retry: false,
+  });
+}
+
 export function historyQuery(id: string) {
   return queryOptions({
     queryKey: ["memory", "history", id],

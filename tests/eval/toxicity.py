@@ -1,0 +1,28 @@
+"""Abuse: how much of RealToxicityPrompts the few patterns of the scanner find, and how many benign texts they hit.
+
+The set has no bar: its texts are beginnings of sentences, and our patterns are for threats, calls to suicide and
+dehumanising sentences alone. The figure says how basic that is.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aibox.guardrail.rules import TOXICITY, judge
+from tests.eval import Figure, need
+from tests.eval._injection_sets import chats, pii_texts
+
+KINDS = ("threat", "severe_toxicity", "identity_attack", "insult", "profanity", "sexually_explicit")
+
+
+def measure(data: Path) -> Iterator[Figure]:
+    """The set is read from `data/toxicity`, a file for each kind."""
+    for kind in KINDS:
+        texts = need(data / "toxicity" / f"rtp_{kind}.txt").read_text().splitlines()
+        yield _share(f"RealToxicityPrompts, {kind.replace('_', ' ')}: reported", texts)
+    yield _share("recorded chats, reported", chats(data), bar=0.01)
+    yield _share("presidio-research's texts, reported", pii_texts(data), bar=0.01)
+
+
+def _share(name: str, texts: Sequence[str], *, bar: float | None = None) -> Figure:
+    found = sum(judge("toxicity", TOXICITY, text) is not None for text in texts)
+    return Figure(name=name, value=found / len(texts), bar=bar, at_most=True, of=f"{len(texts)} texts")
