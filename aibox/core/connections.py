@@ -6,10 +6,12 @@ tenants (event log, delivery, sealer, reaper, credential look-up) on named table
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 from msgspec import Meta, Struct
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from aibox.core.errors import StateUnavailable
@@ -66,6 +68,12 @@ async def _plan_for_growth(connection: asyncpg.Connection) -> None:
     await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
 
 
+def _require_open(connection: Any, *_: object) -> None:
+    """Have the pool replace a connection whose server went away: the driver knows, and a ping costs two round trips."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError()
+
+
 class Connections:
     """Pools for both roles, open between `run()`'s begin and end. Building one does no I/O."""
 
@@ -85,9 +93,9 @@ class Connections:
             pool_size=self._settings.pool,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,  # a failed statement is logged: never with a person's words in it
         )
+        event.listen(self._engine.sync_engine, "checkout", _require_open)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
         try:
             self._system = await asyncpg.create_pool(
