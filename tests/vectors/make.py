@@ -829,6 +829,10 @@ VALID: dict[str, tuple[str, Case]] = {
         "the artifacts of turn_started are opened and erased",
         Case(events=asked_at_once(), openings=[opening(0, 0, PROMPT)], stones=[Stone(arts=[(0, 1)])]),
     ),
+    "erased-left-out": (
+        "the holder left out one of two artifacts that a tombstone erased",
+        Case(stones=[Stone(arts=[(1, 0), (1, 1)], item=drop("arts", 0))]),
+    ),
     "added": ("an event that came after the seal, in an addendum", Case(late=[Late()], after=2)),
     "added-at-the-end": ("two events in the last entry under the head", Case(late=[Late(count=2)], after=0)),
     "added-twice": ("three events in two addenda", Case(events=chat(), late=[Late(count=2), Late()], after=4)),

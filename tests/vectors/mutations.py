@@ -17,10 +17,15 @@ def hashed(events: list[Any]) -> list[str]:
     return [item.get("leaf") or leaf_hash(item["event"].encode()).hex() for item in events]
 
 
+def one_by_one(items: list[Any]) -> list[list[Any]]:
+    """A tombstone proves each artifact by itself: its holder may leave out some of them, but not name none."""
+    return [[item] for item in items] or [[]]
+
+
 def optional_parts(bundle: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """What a receipt may leave out, by its field: each part as it is without what may be left out of it."""
     yield "openings", bundle.get("openings", [])
-    yield "erased", bundle.get("erased", [])
+    yield "erased", [{**item, "arts": arts} for item in bundle.get("erased", []) for arts in one_by_one(item["arts"])]
     yield "addenda", [{**item, "events": hashed(item["events"])} for item in bundle.get("addenda", [])]
     previous = [bundle["previous"]] if "previous" in bundle else []
     yield "previous", [{name: part for name, part in one.items() if name != "consistency"} for one in previous]

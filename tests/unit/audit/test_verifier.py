@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aibox.audit import verifier
 from aibox.audit.verifier import form, verify
 from tests.vectors import make
-from tests.vectors.mutations import mutations
+from tests.vectors.mutations import mutations, substance
 
 INDEX: list[dict[str, Any]] = json.loads((make.FOLDER / "index.json").read_bytes())
 SMALL = (make.FOLDER / "valid/two-events.json").read_bytes()
@@ -86,6 +86,19 @@ def test_no_mutated_receipt_is_accepted_and_none_surprises_the_verifier() -> Non
         verdict = verify(data)
         assert not verdict.ok
         assert verdict.steps, verdict.summary  # without steps it was not foreseen
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_holder_may_name_fewer_of_the_artifacts_that_a_tombstone_proves_and_no_other(left: int) -> None:
+    whole = read("valid/erased-next-year.json")
+    fewer, other = json.loads(whole), json.loads(whole)
+    del fewer["erased"][0]["arts"][1 - left]
+    other["erased"][0]["arts"] = [{**other["erased"][0]["arts"][left], "art": 1 - left}]
+
+    assert verify(make.encode(fewer)).ok
+    assert substance(make.encode(fewer)) == substance(whole)
+    assert not verify(make.encode(other)).ok
+    assert substance(make.encode(other)) != substance(whole)
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
