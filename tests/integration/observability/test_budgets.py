@@ -41,17 +41,21 @@ async def test_sixty_four_calls_at_once_get_the_ten_that_the_budget_allows(money
 async def test_what_was_reserved_for_callers_that_went_away_is_free_again(money: Money) -> None:
     """They leave before, while and after the books decide; nobody announces such a call."""
     await money.limit("100")
+    stayed = 0
     for patience in (*range(12), 0.0005, 0.001, 0.002, 0.004) * 3:
         calls = [asyncio.create_task(money.budgets.reserve(turn_of(), buying(1))) for _ in range(3)]
         for _ in range(patience if isinstance(patience, int) else 1):
             await asyncio.sleep(0 if isinstance(patience, int) else patience)
         for call in calls:
             call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        stayed += len(calls)
+        for left in await asyncio.gather(*calls, return_exceptions=True):
+            stayed -= isinstance(left, asyncio.CancelledError)
+    # On a quick machine the last ones had their answer before they could leave: theirs stays reserved.
     async with asyncio.timeout(20):
-        while (await money.balance()).open_reservations:
+        while (await money.balance()).open_reservations != stayed:
             await asyncio.sleep(0.02)
-    assert await money.granted([turn_of(f"p_{n}") for n in range(101)], 1) == 100
+    assert await money.granted([turn_of(f"p_{n}") for n in range(101)], 1) == 100 - stayed
 
 
 async def test_budgets_of_all_subjects_hold_at_once_over_two_servers(money: Money) -> None:
