@@ -37,6 +37,7 @@ from aibox.core.keys import DataKeys
 from aibox.core.mail import Mail
 from aibox.core.telemetry import Telemetry
 from aibox.core.turn import Turn
+from aibox.gateway.checks import checked
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.limits import Limits, Rates, Slots
@@ -400,8 +401,10 @@ def create_app(system: System) -> App:
             "turn": Provide(_turn, sync_to_thread=False),
             **{name: _provide(service) for name, service in services.items()},
         },
-        guards=[require_policy(system.identity), require_json],
-        middleware=[lambda app: Limits(app, settings.limits, rates, slots)],
+        middleware=[
+            lambda app: Limits(app, settings.limits, rates, slots),
+            checked(require_policy(system.identity), require_json),
+        ],
         cors_config=cors(settings.gateway.cors_origins),
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OpenAPIConfig(

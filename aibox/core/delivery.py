@@ -25,7 +25,7 @@ log = structlog.get_logger("aibox.core.delivery")
 
 BATCH = 256
 POLL_SECONDS = 2.0
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 30.0
 
 SAVE_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Delivery:
                 if subscriber in self._wakes:
                     self._drained.add(subscriber)
                     self._wakes[subscriber].set()
-                await asyncio.sleep(SETTLE_SECONDS / 2)
+                await asyncio.sleep(SETTLE_SECONDS / 4)
 
     @contextlib.asynccontextmanager
     async def _own_session(self) -> AsyncGenerator[asyncpg.Connection]:
@@ -123,9 +123,13 @@ class Delivery:
             session.terminate()
 
     async def _listen(self) -> None:
-        def wake(*_: object) -> None:
-            for event in self._wakes.values():
-                event.set()
+        def wake(_connection: object = None, _pid: int = 0, _channel: str = "", types: str = "") -> None:
+            """Wake who wants any of `types`, written as NOTIFY brings them; all when it does not say."""
+            logged = set(types.split())
+            for name, event in self._wakes.items():
+                wanted = self._bus.subscriptions[name].types
+                if not logged or wanted is None or not wanted.isdisjoint(logged):
+                    event.set()
 
         while True:
             try:

@@ -69,7 +69,7 @@ WITH started AS (
     ON CONFLICT (tenant, turn, seq) DO NOTHING
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM logged) AS logged, pg_notify('aibox_event', ''),
+SELECT (SELECT count(*) FROM logged) AS logged, pg_notify('aibox_event', $21),
        CASE WHEN cardinality($15::uuid[]) > 0 THEN pg_notify('aibox_ended', '') END
 """
 
@@ -168,20 +168,22 @@ class EventLog:
         """
         return await self._log(turn, events, outcome=None)
 
-    async def end(self, turn: Turn, outcome: str, *, children: Iterable[UUID] = ()) -> None:
-        """Log `turn_sealed` and ask for the seal. A turn that recorded nothing leaves nothing.
+    async def end(
+        self, turn: Turn, outcome: str, *, events: Sequence[Event] = (), children: Iterable[UUID] = ()
+    ) -> None:
+        """Log `events` and `turn_sealed`, and ask for the seal. A turn that had recorded nothing leaves nothing.
 
         `outcome` is `sealed`, `failed`, `denied` or `abandoned` (audit.md). Ending twice changes nothing. A turn that
         could not be ended is left to the reaper.
         """
         known = self._ledgers.get(turn.id)
-        event = TurnSealed(outcome=outcome, children=tuple(str(child) for child in children))
+        sealed = TurnSealed(outcome=outcome, children=tuple(str(child) for child in children))
         try:
             if known is not None:
                 await known[1].settle()
                 await self._find_out(turn, known[1])
             if self.is_open(turn):
-                await self._log(turn, (event,), outcome=outcome)
+                await self._log(turn, (*events, sealed), outcome=outcome)
             else:
                 self._ledgers.pop(turn.id, None)
         finally:
@@ -445,6 +447,7 @@ def _arguments(entries: Sequence[Entry], lease_seconds: float) -> tuple[Any, ...
         [row.type for row in rows],
         [row.source for row in rows],
         [row.data for row in rows],
+        " ".join(sorted({row.type for row in rows})),
     )
 
 

@@ -16,6 +16,7 @@ import hashlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -51,22 +52,21 @@ def canonical(value: dict[str, Any]) -> bytes:
 def _require_canonical(value: object, *, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise CanonicalError(f"deeper than {MAX_DEPTH}")
-    match value:
-        case None | bool() | str():
-            return
-        case int():
-            if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-                raise CanonicalError("an integer beyond 2^53-1")
-        case dict():
-            for key, item in value.items():
-                if not (isinstance(key, str) and key.isascii()):
-                    raise CanonicalError("a key that is not ASCII text")
-                _require_canonical(item, depth=depth + 1)
-        case list() | tuple():
-            for item in value:
-                _require_canonical(item, depth=depth + 1)
-        case _:
-            raise CanonicalError(f"a {type(value).__name__} has no canonical form")
+    if isinstance(value, str) or value is None or isinstance(value, bool):  # most are texts
+        return
+    if isinstance(value, int):
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            raise CanonicalError("an integer beyond 2^53-1")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not (isinstance(key, str) and key.isascii()):
+                raise CanonicalError("a key that is not ASCII text")
+            _require_canonical(item, depth=depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _require_canonical(item, depth=depth + 1)
+    else:
+        raise CanonicalError(f"a {type(value).__name__} has no canonical form")
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -74,14 +74,14 @@ def leaf_hash(data: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + data).digest()
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class Artifact(msgspec.Struct, frozen=True, dict=True):
     """Content that an event commits to without showing it. `salt` makes a short secret impossible to guess."""
 
     media_type: str
     data: bytes
     salt: bytes = msgspec.field(default_factory=lambda: os.urandom(32))
 
-    @property
+    @cached_property
     def commitment(self) -> str:
         """SHA-256("aibox.artifact/1\\n" || salt[32] || u32be(len mt) || mt || u64be(len data) || data), hex."""
         kind = self.media_type.encode()

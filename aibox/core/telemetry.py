@@ -3,6 +3,7 @@
 No prompt, answer, secret or address is ever logged. `AIBOX_LOG_FORMAT=json` is for machines, `text` for people.
 """
 
+import functools
 import logging
 import sys
 import time
@@ -24,6 +25,10 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# There are as many as routes; to find one by its labels takes a lock and writes each as text.
+_requests = functools.cache(REQUESTS.labels)
+_seconds = functools.cache(SECONDS.labels)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -108,5 +113,5 @@ class Telemetry:
             # The route's template, never the address: its ids would each make a series of their own.
             route = scope.get("path_template") or "other"
             method = scope["method"] if scope["method"] in METHODS else "other"
-            REQUESTS.labels(method, route, status).inc()
-            SECONDS.labels(route).observe(time.perf_counter() - began)
+            _requests(method, route, status).inc()
+            _seconds(route).observe(time.perf_counter() - began)

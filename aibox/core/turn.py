@@ -4,10 +4,11 @@ import os
 import threading
 import time
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
+from asyncpg.pgproto.pgproto import UUID as DriverUUID
 
 PLATFORM_TENANT = UUID(int=0)
 """The tenant whose log takes what happens before a tenant is known: boot, a failed sign-in."""
@@ -129,8 +130,39 @@ def system_turn(tenant: UUID = PLATFORM_TENANT, *, parent: UUID | None = None) -
     )
 
 
-_last = 0
-_lock = threading.Lock()
+class _Ids:
+    """Makes UUIDs in order. A turn has some ten: so the system's random bytes come in batches, and the driver's own
+    class of UUID is made, a subclass that is made and written in a tenth of the time."""
+
+    BATCH: Final = 4000
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._random = b""
+        self._at = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> UUID:
+        with self._lock:
+            fresh = (time.time_ns() // 1_000_000) << 74 | self._draw() >> 6
+            if fresh <= self._last:
+                fresh = self._last + 1 + (self._draw() >> 48)
+            self._last = fresh
+        high, low = fresh >> 62, fresh & ((1 << 62) - 1)
+        milliseconds, rand_a = high >> 12, high & 0xFFF
+        made: UUID = DriverUUID((milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0x2 << 62 | low).to_bytes(16))
+        return made
+
+    def _draw(self) -> int:
+        """80 random bits."""
+        if self._at == len(self._random):
+            self._random, self._at = os.urandom(self.BATCH), 0
+        self._at += 10
+        return int.from_bytes(self._random[self._at - 10 : self._at])
+
+
+_ids = _Ids()
+os.register_at_fork(after_in_child=_ids.__init__)  # type: ignore[misc] # else parent and child would draw the same bytes
 
 
 def uuid7() -> UUID:
@@ -138,11 +170,4 @@ def uuid7() -> UUID:
 
     Python 3.14 has it built in.
     """
-    global _last  # noqa: PLW0603 - what makes ids made in one millisecond follow each other
-    fresh = (time.time_ns() // 1_000_000) << 74 | int.from_bytes(os.urandom(10)) >> 6
-    with _lock:
-        fresh = fresh if fresh > _last else _last + 1 + int.from_bytes(os.urandom(4))
-        _last = fresh
-    high, low = fresh >> 62, fresh & ((1 << 62) - 1)
-    milliseconds, rand_a = high >> 12, high & 0xFFF
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0x2 << 62 | low)
+    return _ids.next()

@@ -1,24 +1,22 @@
 """A JSON route takes only JSON (L14): what a form on another site can send never reaches a handler."""
 
-from typing import Any
-
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.types import HTTPScope
 
 from aibox.core.errors import UnsupportedMediaType
 
 JSON = "application/json"
 
 
-async def require_json(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A Litestar guard: a body must be of the route's `opt["media"]`, which is JSON where it states none.
+_READ = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
 
-    It waits for nothing, and is asynchronous because Litestar runs a plain function in a thread.
-    """
-    headers = connection.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+
+async def require_json(scope: HTTPScope, handler: BaseRouteHandler) -> None:
+    """A `Check`: a body must be of the route's `opt["media"]`, which is JSON where it states none."""
+    headers = {name: value for name, value in scope["headers"] if name in _READ}
+    if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
         return
-    kind, _, parameters = headers.get("content-type", "").partition(";")
+    kind, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
     if kind.strip().lower() != handler.opt.get("media", JSON):
         raise UnsupportedMediaType()
     charset = parameters.strip().lower().replace('"', "")

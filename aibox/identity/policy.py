@@ -1,13 +1,11 @@
-"""Every route states its policy, or the server does not start; the guard enforces it before anything is read."""
+"""Every route states its policy, or the server does not start; a check enforces it before anything is read."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
 
 from litestar import Litestar
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import Guard
+from litestar.types import HTTPScope
 
 from aibox.core.errors import BootRefused
 from aibox.core.turn import Turn
@@ -15,17 +13,17 @@ from aibox.identity import ANY_SCOPE, Identity
 from aibox.identity.roles import PERMISSIONS, SCOPES
 
 
-def require_policy(identity: Identity) -> Guard:
-    """A Litestar guard for the whole application: `opt["policy"]`, for API keys `opt["scope"]`, and `opt["fresh"]`."""
+def require_policy(identity: Identity) -> Callable[[HTTPScope, BaseRouteHandler], Awaitable[None]]:
+    """A `Check` of all routes (gateway/checks.py): `opt["policy"]`, for API keys `opt["scope"]`, and `opt["fresh"]`."""
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    async def check(scope: HTTPScope, handler: BaseRouteHandler) -> None:
         if _is_options(handler):
             return
-        turn: Turn = connection.scope["state"]["turn"]
+        turn: Turn = scope["state"]["turn"]
         opt = handler.opt
         await identity.authorize(turn, opt["policy"], scope=opt.get("scope"), fresh=opt.get("fresh", False))
 
-    return guard
+    return check
 
 
 def check_routes(app: Litestar) -> None:

@@ -430,6 +430,7 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     `stream_options` and `store`; for another it translates. `model` is an alias (`default`), a model id, or
     `provider/model`. `wants_usage`: the caller asked for usage chunks. `max_tokens`: a limit that is not in `body`; the
     router writes it under the name that the provider knows. `headers`: the dialect's own, for who speaks it.
+    `ends_turn`: a good answer is the turn's last act, so its `model_response` and `turn_sealed` are logged at once.
     """
 
     model: str
@@ -438,6 +439,7 @@ class ModelCall(Struct, frozen=True, kw_only=True):
     wants_usage: bool = True
     max_tokens: int | None = None
     headers: Mapping[str, str] = {}
+    ends_turn: bool = False
 
 
 class Chunk(Struct, frozen=True):

@@ -29,9 +29,9 @@ class Settling:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, events: EventLog, turn: Turn, *logged: Event) -> asyncio.Task[None]:
-        """Log these events; await the task shielded."""
-        task = asyncio.create_task(_log(events, turn, *logged), name="router.settle")
+    def begin(self, events: EventLog, turn: Turn, *logged: Event, ends_turn: bool = False) -> asyncio.Task[None]:
+        """Log these events, and with them the end of a turn that `ends_turn`; await the task shielded."""
+        task = asyncio.create_task(_log(events, turn, logged, ends_turn=ends_turn), name="router.settle")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -47,8 +47,11 @@ class Settling:
             log.warning("invocation.unsettled", error=type(error).__name__)
 
 
-async def _log(events: EventLog, turn: Turn, *logged: Event) -> None:
-    await events.log(turn, *logged)
+async def _log(events: EventLog, turn: Turn, logged: tuple[Event, ...], *, ends_turn: bool) -> None:
+    if ends_turn:
+        await events.end(turn, "sealed", events=logged)
+    else:
+        await events.log(turn, *logged)
 
 
 class Invocation:
@@ -123,8 +126,8 @@ class Invocation:
         if seen.finish_reason is not None:
             self.finish_reason = seen.finish_reason
 
-    async def settle(self, *, code: str = "", answer: Artifact | None = None) -> None:
-        """Log `model_response`, durable on return: `code` empty when all went well.
+    async def settle(self, *, code: str = "", answer: Artifact | None = None, ends_turn: bool = False) -> None:
+        """Log `model_response`, durable on return: `code` empty when all went well, and only then it `ends_turn`.
 
         A cancelled caller leaves at once; the event is written all the same. Raises `AuditUnavailable`, `TurnEnded`.
         """
@@ -160,7 +163,7 @@ class Invocation:
             first_byte_ms=_milliseconds((self._first_byte or now) - self._began),
             artifacts=self._answer(answer),
         )
-        await asyncio.shield(self._settling.begin(self._events, self.turn, event))
+        await asyncio.shield(self._settling.begin(self._events, self.turn, event, ends_turn=ends_turn))
 
     async def abandon(self) -> None:
         """Settle a call whose caller is leaving. What cannot be written only warns: nobody is there to hear it."""

@@ -155,6 +155,7 @@ class RouterService:
                 reading=reading,
                 writer=translation.writer(route, reading),
                 wants_usage=call.wants_usage,
+                ends_turn=call.ends_turn,
                 omitted=translation.omitted(route),
                 idle_seconds=self._settings.idle_seconds,
                 deadline=one.deadline,
@@ -196,7 +197,7 @@ class RouterService:
             if not seen.choices:
                 raise _no_answer(invocation)
             invocation.hear(seen)
-            await invocation.settle(answer=Artifact("application/json", data))
+            await invocation.settle(answer=Artifact("application/json", data), ends_turn=call.ends_turn)
             assert invocation.usage is not None
             return Answer(
                 data=data if writer is None else writer.whole(steps, invocation.usage),

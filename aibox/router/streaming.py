@@ -29,6 +29,7 @@ class LiveStream:
         reading: Reading,
         writer: Writer | None,
         wants_usage: bool,
+        ends_turn: bool,
         omitted: tuple[str, ...],
         idle_seconds: float,
         deadline: float,
@@ -43,6 +44,7 @@ class LiveStream:
         self._reading = reading
         self._writer = writer
         self._wants_usage = wants_usage
+        self._ends_turn = ends_turn
         self._idle_seconds = idle_seconds
         self._deadline = deadline
         self._splitter = sse.Splitter()
@@ -99,9 +101,10 @@ class LiveStream:
         """Settle; the last chunks are ready then. Raises what the stream failed with."""
         self._is_closed = True
         self._answer.close()
-        await self._invocation.settle(code=self._failure.code if self._failure is not None else "")
         if self._failure is not None:
+            await self._invocation.settle(code=self._failure.code)
             raise self._failure
+        await self._invocation.settle(ends_turn=self._ends_turn)
         if self._writer is not None:
             self._last = self._writer.close(self._reading.end(), self._invocation.usage)
         self._ready.extend(self._last)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -42,7 +43,7 @@ class Reply:
 
 
 class CallResponse:
-    """Works in a task of its own, which ends when the client leaves. `work` does it, and seals before the last byte."""
+    """Does its `work`, which seals before the last byte; a client that leaves cancels it."""
 
     def __init__(self, events: EventLog, turn: Turn, path: str, work: Callable[[Reply], Awaitable[None]]) -> None:
         self._events = events
@@ -51,15 +52,17 @@ class CallResponse:
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        work = asyncio.create_task(self._serve(Reply(send)), name=f"call.{self._turn.id}")
-        gone = asyncio.create_task(_disconnected(receive))
+        task = asyncio.current_task()
+        assert task is not None
+        watch = asyncio.create_task(_cancel_when_gone(task, receive), name=f"call.{self._turn.id}.watch")
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await self._serve(Reply(send))
+        except asyncio.CancelledError:
+            # Who cancelled: our watch, since the client left, or the server, which wants to stop?
+            if not (watch.done() and not watch.cancelled()) or task.uncancel() > 0:
+                raise
         finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
-            await asyncio.gather(work, gone, return_exceptions=True)
+            watch.cancel()
             self._events.leave(self._turn)  # what could not be sealed is the reaper's
 
     async def _serve(self, reply: Reply) -> None:
@@ -114,6 +117,7 @@ def headers_of(
     return headers
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _cancel_when_gone(task: asyncio.Task[Any], receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    task.cancel()

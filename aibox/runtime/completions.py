@@ -38,14 +38,15 @@ class Call(Struct, frozen=True, kw_only=True):
     unscanned: tuple[str, ...] = ()
     """The kinds of what went along unread, such as `audio`."""
 
-    @property
-    def model_call(self) -> ModelCall:
+    def model_call(self, *, ends_turn: bool = False) -> ModelCall:
+        """What the router is asked."""
         return ModelCall(
             model=self.asked.model,
             body=self.body,
             dialect=self.dialect.name,
             wants_usage=self.asked.wants_usage,
             headers=self.headers,
+            ends_turn=ends_turn,
         )
 
     @property
@@ -99,7 +100,7 @@ class Completions:
 
     async def _count(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str], reply: Reply) -> None:
         call = await self.guard_in(await self.prepare(turn, body, dialect, headers))
-        counted = await self._counter.count_tokens(turn, call.model_call)
+        counted = await self._counter.count_tokens(turn, call.model_call())
         await self._log.end(turn, "sealed")
         await reply.start(headers_of(counted))
         await reply.end(msgspec.json.encode({"input_tokens": counted.tokens}))
@@ -115,7 +116,7 @@ class Completions:
         """Ask what is written as in Chat Completions, for a turn of this house: the answer as a client gets it."""
         try:
             call = await self.guard_in(await self.prepare(turn, body, self._dialects["chat_completions"]))
-            return await self.complete(call)
+            return await self.complete(call, ends_turn=False)
         finally:
             self._guardrail.release(turn)
 
@@ -164,15 +165,20 @@ class Completions:
             place.put(content)
         return replace(call, body=msgspec.json.encode(opened.members)) if changed else call
 
-    async def complete(self, call: Call) -> tuple[bytes, Answer]:
-        """Steps `ask` and `guard_out` of a call that does not stream: the response body, and what it cost."""
-        answer = await self._router.complete(call.turn, call.model_call)
+    async def complete(self, call: Call, *, ends_turn: bool) -> tuple[bytes, Answer]:
+        """Steps `ask` and `guard_out` of a call that does not stream: the response body, and what it cost.
+
+        Where nothing is filtered, the answer is the last thing that happens in the turn, and ends it with itself.
+        """
         relay = self._relay(call)
-        return (answer.data if relay is None else await relay.whole(answer.data)), answer
+        answer = await self._router.complete(call.turn, call.model_call(ends_turn=ends_turn and relay is None))
+        data = answer.data if relay is None else await relay.whole(answer.data)
+        if ends_turn and relay is not None:
+            await self._log.end(call.turn, "sealed")
+        return data, answer
 
     async def _answer(self, call: Call, reply: Reply) -> None:
-        data, answer = await self.complete(call)
-        await self._log.end(call.turn, "sealed")
+        data, answer = await self.complete(call, ends_turn=True)
         await reply.start(headers_of(answer) + call.remarks)
         await reply.end(call.remarked(data))
 
@@ -181,9 +187,9 @@ class Completions:
         answer waits for the seal."""
         writer = reply.stream = call.dialect.stream(id=call.turn.id.hex)
         ready = last = b""
-        async with self._router.stream(call.turn, call.model_call) as stream:
+        relay = self._relay(call)
+        async with self._router.stream(call.turn, call.model_call(ends_turn=relay is None)) as stream:
             await reply.start(headers_of(stream, "text/event-stream") + call.remarks)
-            relay = self._relay(call)
             async for chunk in stream if relay is None else relay.through(stream):
                 if chunk.is_last:
                     last = writer.push(chunk)
@@ -193,7 +199,8 @@ class Completions:
                     await reply.push(ready)
                     ready = b""
             await reply.push(ready)
-        await self._log.end(call.turn, "sealed")
+        if relay is not None:
+            await self._log.end(call.turn, "sealed")
         await reply.end(last + writer.close())
 
     def _relay(self, call: Call) -> Relay | None:

@@ -32,20 +32,13 @@ class Splitter:
                 return []
             rest = rest.removeprefix(_BOM)
             self._begun = True
-        events: list[bytes] = []
-        start = 0
         # A blank line may have begun with the last three bytes that were searched before.
         search = max(0, self._searched - 3)
-        while found := _BLANK_LINE.search(rest, search):
-            data = _data(rest[start : found.start()])
-            if data is not None:
-                events.append(data)
-            start = search = found.end()
-        self._rest = rest[start:]
+        *whole, self._rest = rest.split(b"\n\n") if b"\r" not in rest else _split(rest, search)
         self._searched = len(self._rest)
         if self._searched > MAX_EVENT_BYTES:
             raise TooLongError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        return events
+        return [data for event in whole if (data := _data(event)) is not None]
 
     def end(self) -> list[bytes]:
         """What stands after the last blank line: some servers end `data: [DONE]` with one line feed or none."""
@@ -53,6 +46,16 @@ class Splitter:
         self._rest = b""
         self._searched = 0
         return [] if data is None else [data]
+
+
+def _split(rest: bytes, search: int) -> list[bytes]:
+    """The events whose blank line is here, and what follows the last one: no blank line ends before `search`."""
+    events: list[bytes] = []
+    start = 0
+    while found := _BLANK_LINE.search(rest, search):
+        events.append(rest[start : found.start()])
+        start = search = found.end()
+    return [*events, rest[start:]]
 
 
 def _data(event: bytes) -> bytes | None:

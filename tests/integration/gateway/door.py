@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from aibox.core.errors import Conflict
 from aibox.gateway import Settings
+from aibox.gateway.checks import checked
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.media import require_json
@@ -61,7 +62,7 @@ def application() -> Litestar:
     return Litestar(
         [echo, items, healthz, fail, web_app()],
         exception_handlers=EXCEPTION_HANDLERS,
-        guards=[require_json],
+        middleware=[checked(require_json)],
         request_max_body_size=None,
         openapi_config=None,
         logging_config=None,

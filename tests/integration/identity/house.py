@@ -16,6 +16,7 @@ from aibox.core.mail import Mail
 from aibox.core.mail import Settings as MailSettings
 from aibox.core.turn import Turn, system_turn
 from aibox.gateway import Settings as GatewaySettings
+from aibox.gateway.checks import checked
 from aibox.gateway.errors import EXCEPTION_HANDLERS
 from aibox.gateway.guard import Guard
 from aibox.gateway.media import require_json
@@ -144,7 +145,7 @@ def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
             "turn": Provide(current_turn),
             **{name: _provided(service) for name, service in services.items()},
         },
-        guards=[require_policy(identity), require_json],
+        middleware=[checked(require_policy(identity), require_json)],
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
         logging_config=None,
