@@ -152,3 +152,26 @@ async def test_an_injection_in_a_tools_description_is_blocked(one: Served) -> No
     answer = await one.client.post("/v1/chat/completions", json=completion(tools=tools))
     assert (answer.status_code, answer.json()["code"]) == (403, "blocked")
     assert one.stub.requests == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_nothing_filters_is_logged_together_with_the_end_of_its_turn(
+    one: Served, *, stream: bool
+) -> None:
+    """One write less for each call; with scanners, the verdict on the answer comes in between."""
+    written: dict[bool, int] = {}
+    for is_off in (True, False):
+        policy = {"scanners": {"*": False}, "masks": {"*": False}} if is_off else {}
+        assert (await one.client.put("/v1/guard/policy", json=policy)).status_code == 200
+        answer = await one.client.post("/v1/chat/completions", json=completion(stream=stream))
+        assert answer.status_code == 200, answer.text
+        turn = answer.headers["x-aibox-turn-id"]
+        written[is_off] = await one.system.connections.system.fetchval(
+            "SELECT count(DISTINCT xact) FROM core.event"
+            " WHERE turn = $1::text::uuid AND type IN ('model_response', 'turn_sealed')",
+            turn,
+        )
+        types = [event["type"] for event in await one.events(turn)]
+        assert types[-1] == "turn_sealed"
+        assert types.count("model_response") == types.count("turn_sealed") == 1
+    assert written == {True: 1, False: 2}
