@@ -1,7 +1,8 @@
 """RFC 3161 time stamps of heads: an authority of its own says that a head, and all under it, was there at a time.
 
 What is stamped is the head's text, the three lines that the log signs with Ed25519. A stamp is a file beside the
-receipt, the authority's answer as it came, so that `openssl ts -verify` can judge it too.
+receipt, the authority's answer as it came, so that `openssl ts -verify` can judge it too. The library is loaded by
+the first of them.
 """
 
 import asyncio
@@ -13,8 +14,6 @@ from pathlib import Path
 import asyncpg
 import structlog
 from cryptography import x509
-from rfc3161_client import HashAlgorithm, TimestampRequestBuilder, VerificationError, VerifierBuilder
-from rfc3161_client import decode_timestamp_response as decode
 
 from aibox.audit import Settings, logs, notes
 from aibox.audit.logs import Log
@@ -43,8 +42,10 @@ def read_roots(path: Path) -> list[x509.Certificate]:
 
 def stamped_at(reply: bytes, message: bytes, roots: list[x509.Certificate], *, nonce: int | None = None) -> datetime:
     """The time that the answer states for `message`, by an authority under one of `roots`; raises StampError."""
+    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response  # noqa: PLC0415 - see above
+
     try:
-        answer = decode(reply)
+        answer = decode_timestamp_response(reply)
         builder = VerifierBuilder(roots=list(roots), nonce=nonce)
         builder.build().verify_message(answer, message)
     except (VerificationError, ValueError) as why:
@@ -92,6 +93,8 @@ class Timestamps:
 
     async def _stamp(self, head: Log) -> None:
         assert head.checkpoint is not None  # the query asks for it
+        from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415 - see above
+
         text = notes.parse_checkpoint(head.checkpoint).body.encode()
         asked = TimestampRequestBuilder().data(text).hash_algorithm(HashAlgorithm.SHA256).build()
         headers = {"Content-Type": "application/timestamp-query"}

@@ -1,24 +1,31 @@
 """Runs the migration lanes, and checks that the database is the one this code was written for."""
 
-from collections.abc import Sequence
+import ast
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+import asyncpg
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from aibox.core.errors import BootRefused
 
+if TYPE_CHECKING:
+    from alembic.config import Config  # 8 MB that a server whose database is at its newest never loads
+
 ROOT = Path(__file__).parents[2] / "migrations"
 LOCK = 4_207_849_484  # any constant: one migration at a time
 
+_STATED = re.compile(r"^(revision|down_revision|depends_on) = (.+)$", re.MULTILINE)
 
-def config() -> Config:
+
+def config() -> "Config":
     """Alembic's configuration: every folder beside `env.py` is a lane."""
+    from alembic.config import Config  # noqa: PLC0415
+
     lanes = sorted(path.parent for path in ROOT.glob("*/__init__.py"))
     settings = Config()
     settings.set_main_option("script_location", str(ROOT))
@@ -29,10 +36,14 @@ def config() -> Config:
 
 async def migrate(owner_url: str, target: str = "heads") -> None:
     """Bring the database to `target`: `heads`, `base`, or a revision. One migration runs at a time."""
+    if target == "heads" and await _applied(owner_url) == set(revisions()):
+        return
     await _run(owner_url, lambda settings: _move(settings, target))
 
 
-def _move(settings: Config, target: str) -> None:
+def _move(settings: "Config", target: str) -> None:
+    from alembic import command  # noqa: PLC0415
+
     if target == "base" or target.endswith("@base"):
         command.downgrade(settings, target)
     else:
@@ -41,38 +52,47 @@ def _move(settings: Config, target: str) -> None:
 
 async def check(url: str) -> None:
     """Refuse to start on a database that is behind (`boot_schema_old`) or newer than the code (`boot_schema_new`)."""
-    engine = create_async_engine(_asyncpg(url), poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            applied = set(await connection.run_sync(_applied))
-    finally:
-        await engine.dispose()
-    script = ScriptDirectory.from_config(config())
-    known = {revision.revision for revision in script.walk_revisions()}
+    applied, known = await _applied(url), set(revisions())
     if applied - known:
         raise BootRefused("boot_schema_new", "The database was written by a newer AIBox; start that version.")
-    if known - _reached(script, applied):
+    if known - applied:
         raise BootRefused("boot_schema_old", "Run `aibox migrate` first: the database is older than this AIBox.")
 
 
-def _reached(script: ScriptDirectory, heads: set[str]) -> set[str]:
+def revisions() -> dict[str, tuple[str, ...]]:
+    """Every revision of every lane, and those it stands on, as its file states them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path in ROOT.glob("*/[a-z]*_[0-9]*.py"):
+        stated = {name: ast.literal_eval(value) for name, value in _STATED.findall(path.read_text())}
+        below = (stated["down_revision"], stated["depends_on"])
+        found[stated["revision"]] = tuple(
+            name for one in below if one is not None for name in ((one,) if isinstance(one, str) else one)
+        )
+    return found
+
+
+async def _applied(url: str) -> set[str]:
+    """The revisions that the database has."""
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval("SELECT to_regclass('public.migration')") is None:
+            return set()
+        heads = [row["version_num"] for row in await connection.fetch("SELECT version_num FROM public.migration")]
+    finally:
+        await connection.close()
+    return _reached(revisions(), heads)
+
+
+def _reached(known: Mapping[str, tuple[str, ...]], heads: list[str]) -> set[str]:
     """`heads` and all they stand on: the table of versions leaves out what another lane's head depends on."""
     reached: set[str] = set()
     waiting = [*heads]
     while waiting:
         name = waiting.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        revision = script.get_revision(name)
-        assert revision is not None
-        for below in (revision.down_revision, revision.dependencies):
-            waiting.extend((below,) if isinstance(below, str) else below or ())
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(known.get(name, ()))
     return reached
-
-
-def _applied(connection: Connection) -> Sequence[str]:
-    return MigrationContext.configure(connection, opts={"version_table": "migration"}).get_current_heads()
 
 
 async def _run(owner_url: str, act: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 
 from aibox.core.connections import Urls
 from aibox.core.errors import BootRefused
@@ -23,6 +24,16 @@ async def test_all_lanes_go_down_to_nothing_and_up_again(urls: Urls) -> None:
         assert await connection.fetch(f"SELECT nspname FROM pg_namespace WHERE {SCHEMAS} ORDER BY 1") == before
     finally:
         await connection.close()
+
+
+async def test_the_lanes_are_read_as_alembic_reads_them() -> None:
+    """The server does not load it to see that its database is at its newest."""
+    script = ScriptDirectory.from_config(migrations.config())
+    theirs = {}
+    for revision in script.walk_revisions():
+        below = (revision.down_revision, revision.dependencies)
+        theirs[revision.revision] = {name for one in below if one for name in ((one,) if isinstance(one, str) else one)}
+    assert {name: set(below) for name, below in migrations.revisions().items()} == theirs
 
 
 async def test_a_database_of_a_newer_version_refuses_the_start(urls: Urls) -> None:
