@@ -16,6 +16,8 @@ log = structlog.get_logger("aibox.observability.reserving")
 
 MOST_AT_ONCE: Final = 256
 MOST_WAITING: Final = 20_000
+SIBLINGS, SIBLINGS_SECONDS = 2, 0.002
+"""Where more than so many asked together last time, others are waited for: as the event log does."""
 
 
 class Desk:
@@ -67,10 +69,14 @@ class Desk:
             self._left.put_nowait((ask.tenant, ask.call))
 
     async def _serve(self) -> None:
+        siblings = 0
         while True:
             batch = [await self._waiting.get()]
+            if siblings > SIBLINGS:
+                await asyncio.sleep(SIBLINGS_SECONDS)
             while len(batch) < MOST_AT_ONCE and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
+            siblings = len(batch)
             # One whose caller has left asks for nothing any more.
             batch = [(ask, verdict) for ask, verdict in batch if not verdict.done()]
             try:

@@ -31,7 +31,7 @@ class Settling:
 
     def begin(self, events: EventLog, turn: Turn, *logged: Event, ends_turn: bool = False) -> asyncio.Task[None]:
         """Log these events, and with them the end of a turn that `ends_turn`; await the task shielded."""
-        task = asyncio.create_task(_log(events, turn, logged, ends_turn=ends_turn), name="router.settle")
+        task = asyncio.create_task(_log(events, turn, logged, ends_turn=ends_turn))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

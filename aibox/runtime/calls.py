@@ -54,7 +54,7 @@ class CallResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None
-        watch = asyncio.create_task(_cancel_when_gone(task, receive), name=f"call.{self._turn.id}.watch")
+        watch = asyncio.create_task(_cancel_when_gone(task, receive))
         try:
             await self._serve(Reply(send))
         except asyncio.CancelledError:

@@ -111,6 +111,7 @@ async def test_a_stream_and_embeddings_are_reserved_and_booked_too(one: Served) 
     await one.system.catalogue.set_price(
         one.turn, "stub/embedding", Price(input_usd=Decimal(100), output_usd=Decimal(0))
     )
+    await delivered(one)  # what the tests before this one spent
     budget = await limit(one, "5")
     start = Decimal(budget["spent_usd"])
     assert (await one.client.post("/v1/chat/completions", json=asking(stream=True))).status_code == 200
