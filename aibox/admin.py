@@ -78,9 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     password = _command(users, "password", _users_password, "set a user's password and end the sessions")
     password.add_argument("email")
     password.add_argument("--password-stdin", action="store_true")
-    roles = _command(users, "roles", _users_roles, "replace a user's roles")
+    roles = _command(
+        users, "roles", _users_roles, "replace a user's roles; without any, list theirs and those there are"
+    )
     roles.add_argument("email")
-    roles.add_argument("role", nargs="+")
+    roles.add_argument("role", nargs="*")
+    invited = _command(
+        users, "invite", _users_invite, "print a link by which someone joins once, and mail it if that is set up"
+    )
+    invited.add_argument("email")
+    invited.add_argument("--role", action="append", help="as for `users add`; may be repeated (default: member)")
+    invited.add_argument("--days", type=int, default=7, help="for how long the link is good (default: 7)")
+    _command(users, "invitations", _users_invitations, "list who was invited and has not joined yet")
+    uninvited = _command(users, "uninvite", _users_uninvite, "take an open invitation back")
+    uninvited.add_argument("email")
     for name, status in (("suspend", "suspended"), ("activate", "active"), ("deactivate", "deactivated")):
         change = _command(users, name, _users_status, f"make a user {status}")
         change.add_argument("email")
@@ -96,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     tenants = groups.add_parser("tenants", help="tenants, in tenancy `multi`").add_subparsers(
         required=True, metavar="DO"
     )
+    _command(tenants, "list", _tenants_list, "list the tenants")
     added = _command(tenants, "add", _tenants_add, "add a tenant and its first owner; print the owner's password")
     added.add_argument("name")
     added.add_argument("owner_email")
@@ -237,8 +249,35 @@ async def _users_password(system: System, turn: Turn, options: argparse.Namespac
 
 async def _users_roles(system: System, turn: Turn, options: argparse.Namespace) -> None:
     user = await _user(system, turn, options.email)
+    if not options.role:
+        print(f"{user.email} is {', '.join(user.roles)}.")
+        for role in await system.identity.roles.all(turn):
+            print(f"{role.name}\t{role.about}")
+        return
     changed = await system.identity.set_roles(turn, user.id, options.role)
     print(f"{changed.email} is {', '.join(changed.roles)}.")
+
+
+async def _users_invite(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    invited = await system.identity.invitations.invite(
+        turn, email=options.email, roles=options.role or ["member"], days=options.days
+    )
+    print(invited.link)
+
+
+async def _users_invitations(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    for invitation in await system.identity.invitations.open_ones(turn):
+        print(f"{invitation.email}\t{','.join(invitation.roles)}\tuntil {invitation.expires_at:%Y-%m-%d}")
+
+
+async def _users_uninvite(system: System, turn: Turn, options: argparse.Namespace) -> None:
+    email = options.email.strip().lower()
+    found = [one for one in await system.identity.invitations.open_ones(turn) if one.email == email]
+    if not found:
+        raise NotFound(f"{email} has no open invitation.")
+    for invitation in found:
+        await system.identity.invitations.revoke(turn, invitation.id)
+    print(f"The link of {email} opens no more.")
 
 
 async def _users_status(system: System, turn: Turn, options: argparse.Namespace) -> None:
@@ -257,6 +296,11 @@ async def _users_reset_factors(system: System, turn: Turn, options: argparse.Nam
     user = await _user(system, turn, options.email)
     await system.identity.reset_factors(turn, user.id)
     print(f"{user.email} has no second factor.")
+
+
+async def _tenants_list(system: System, turn: Turn, _: argparse.Namespace) -> None:
+    for tenant in await system.identity.tenants.all(turn):
+        print(f"{tenant.id}\t{tenant.name}\t{tenant.status}")
 
 
 async def _tenants_add(system: System, turn: Turn, options: argparse.Namespace) -> None:

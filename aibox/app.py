@@ -45,10 +45,12 @@ from aibox.gateway.media import require_json
 from aibox.gateway.openapi import House, Rendered
 from aibox.gateway.origins import cors
 from aibox.gateway.routes import ROUTES as GATEWAY_ROUTES
+from aibox.gateway.serve import OnlyHere
 from aibox.guardrail.routes import ROUTES as GUARDRAIL_ROUTES
 from aibox.guardrail.service import GuardrailService
 from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
 from aibox.identity.admin_routes import ROUTES as IDENTITY_ADMIN_ROUTES
+from aibox.identity.egauth_routes import ROUTES as EGAUTH_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES as IDENTITY_ROUTES
@@ -143,6 +145,7 @@ class System(Struct, frozen=True, kw_only=True):
             await enter(self.keys.run(tasks))
             await enter(self.log.run(tasks))
             await enter(self.identity.run(tasks))
+            await self.audit.require_no_rollback(self.settings.tenancy.single_tenant_id)
             await enter(self.room.run(tasks))
             await enter(self.audit.run(tasks))
             await enter(self.delivery.run(tasks))
@@ -363,6 +366,7 @@ def create_app(system: System) -> App:
         "invitations": system.identity.invitations,
         "sign_in_services": system.identity.sign_in_services,
         "tenants": system.identity.tenants,
+        "windows": system.identity.windows,
         "receipts": system.audit,
         "trail": system.trail,
         "erasures": system.erasure,
@@ -389,6 +393,7 @@ def create_app(system: System) -> App:
             *IDENTITY_ROUTES,
             *ACCOUNT_ROUTES,
             *IDENTITY_ADMIN_ROUTES,
+            *EGAUTH_ROUTES,
             *RUNTIME_ROUTES,
             *ROUTER_ROUTES,
             *GUARDRAIL_ROUTES,
@@ -419,16 +424,14 @@ def create_app(system: System) -> App:
     )
     check_routes(litestar)
     inner = Telemetry(TurnMiddleware(litestar, system.identity, system.log))
-    return App(
-        litestar,
-        Guard(
-            inner,
-            settings.gateway,
-            public_url=settings.public_url,
-            base_url=settings.base_url,
-            production=settings.is_production,
-        ),
+    guard = Guard(
+        inner,
+        settings.gateway,
+        public_url=settings.public_url,
+        base_url=settings.base_url,
+        production=settings.is_production,
     )
+    return App(litestar, OnlyHere(guard))
 
 
 def _turn(request: Request[Any, Any, Any]) -> Turn:

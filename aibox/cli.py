@@ -100,8 +100,8 @@ class _Progress:
 def _run(loaded: Loaded, progress: _Progress) -> int:
     async def live() -> None:
         system = build(loaded.settings)
+        app = create_app(system)  # what it refuses is refused before anything is opened
         async with system.run(progress):
-            app = create_app(system)
             turn = system_turn(loaded.settings.tenancy.single_tenant_id)
             link = await system.identity.setup_link(turn)
             await system.log.end(turn, "sealed")

@@ -28,6 +28,7 @@ from aibox.audit import (
     logs,
     merkle,
     proofs,
+    rollback,
     tombstones,
 )
 from aibox.audit.heads import CHECK_SECONDS, HeadCopies, HeadRefused
@@ -100,6 +101,10 @@ class Audit:
         self.reaper = Reaper(
             connections, grace_seconds=settings.grace_seconds, every_seconds=settings.lease_seconds / REAPS_A_LEASE
         )
+
+    async def require_no_rollback(self, tenant: UUID) -> None:
+        """Raise `BootRefused` (`boot_log_rollback`, B11) for a log that is behind its copy or a witness."""
+        await rollback.require_none(self._connections, self.copies, self._witnesses, tenant)
 
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:

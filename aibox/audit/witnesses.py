@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 import asyncpg
@@ -88,6 +88,29 @@ class Witnesses:
         for head in [Log(**row) for row in await self._connections.system.fetch(UNWITNESSED)]:
             await asyncio.gather(*[self._ask(witness, head) for witness in self.known])
             await self._count(head)
+
+    async def ahead(self) -> dict[str, str]:
+        """Logs of which a witness has cosigned more entries than are here, and the reason; who is silent says nothing.
+
+        It is asked to cosign the newest head again, as one that goes on from itself: another size is what it has.
+        """
+        heads = await logs.all_of(self._connections.system)
+        found: dict[str, str] = {}
+        for told in await asyncio.gather(*[self._ahead(witness, heads) for witness in self.known]):
+            found |= told
+        return found
+
+    async def _ahead(self, witness: Known, heads: Sequence[Log]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                for head in heads:
+                    status, answer = await self._send(witness, head, head.size)
+                    if status == 409 and (size := _size(answer)) > head.size:
+                        found[head.origin] = f"{witness.name} has cosigned {size} entries, the database has {head.size}"
+        except (TimeoutError, Refusal, Unreachable, Broken) as why:
+            log.warning("audit.witness_not_asked", witness=witness.name, reason=str(why) or "it did not answer in time")
+        return found
 
     async def _ask(self, witness: Known, head: Log) -> None:
         """A witness that does not answer keeps no other from cosigning: that is told, and it is asked again later."""

@@ -41,6 +41,9 @@ _BY_STATUS: dict[int, type[AIBoxError]] = {
 NOT_STORABLE = ("22021", "22P05")
 """What PostgreSQL says of a NUL in a text, and of one in JSON."""
 
+_TOO_LARGE = re.compile(r"value out of u?int\d+ range")
+"""What asyncpg says of a number that the column's type cannot hold: nothing that we store is called that."""
+
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `([^`]*)`")
 
 
@@ -66,6 +69,8 @@ def database_error(request: AnyRequest, error: SQLAlchemyError) -> Response[byte
         return shown(request, StateUnavailable())
     if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in NOT_STORABLE:
         return shown(request, ValidationFailed("The text holds a character that cannot be stored."))
+    if isinstance(error, DBAPIError) and _TOO_LARGE.search(str(error.orig)):
+        return shown(request, ValidationFailed("A number is too large."))
     return unknown_error(request, error)
 
 

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Generator
 
 import uvicorn
 import uvloop
-from litestar.types import ASGIApp
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from aibox.core.errors import BootRefused
 from aibox.gateway import Settings
@@ -17,6 +19,9 @@ from aibox.gateway.protocol import GuardedProtocol
 GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 30
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+SERVED = "aibox.served"
+"""What stands in the state of each scope that our server makes."""
 
 new_event_loop = uvloop.new_event_loop
 """For `asyncio.Runner(loop_factory=new_event_loop)`: the loop belongs to whoever starts the process."""
@@ -75,6 +80,7 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[SERVED] = True
         await super().startup(sockets=sockets)
         if self._ready is not None and self.started:
             self._ready()
@@ -94,3 +100,26 @@ class Server(uvicorn.Server):
         finally:
             for number in STOPPING:
                 loop.remove_signal_handler(number)
+
+
+class OnlyHere:
+    """Around the application: lets no other server run it, for each lets pass what this one stops (identity.md, 2).
+
+    Another one ends with exit code 78 and one sentence when it starts the application (B06); one that never says that
+    it starts gets no request answered.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if SERVED in scope.get("state", {}):
+            await self.app(scope, receive, send)
+            return
+        refused = BootRefused("boot_server", "Start AIBox by `aibox serve`: other servers let through what it stops.")
+        if scope["type"] == ScopeType.HTTP:
+            raise refused
+        print(f"aibox: {refused} ({refused.code})", file=sys.stderr)
+        # Whatever the application raises here servers catch, and some go on without it: so it answers nothing.
+        asyncio.get_running_loop().call_soon(sys.exit, BootRefused.exit_code)
+        await asyncio.Event().wait()

@@ -14,7 +14,7 @@ from aibox.core.errors import AIBoxError, BadRequest, Conflict, Forbidden
 from aibox.core.events import Event
 from aibox.core.turn import CostLimits, Permissions, Principal, Turn
 
-API_PREFIXES = ("/v1", "/api", "/auth", "/docs", "/metrics")
+API_PREFIXES = ("/v1", "/api", "/auth", "/egauth", "/docs", "/metrics")
 """Paths where credentials are read; all others are health checks and the web app's own files."""
 
 
@@ -86,6 +86,21 @@ class MfaSettings(Struct, frozen=True, kw_only=True):
     ] = "optional"
 
 
+class NtlmSettings(Struct, frozen=True, kw_only=True):
+    """Signing in with a Windows account (NTLMv2)."""
+
+    enabled: Annotated[bool, Meta(description="Whether `/egauth/ntlm` takes accounts of a Windows domain")] = False
+    channel_binding: Annotated[
+        Literal["required", "off"], Meta(description="`off` refuses the start: a sign-in could be relayed")
+    ] = "required"
+    certificate: Annotated[
+        str, Meta(description="A PEM file with the certificate of whatever ends TLS in front; several: each counts")
+    ] = ""
+    verifier: Annotated[
+        str, Meta(description="`winbind:` asks Samba on this machine; `winbind:/path/smb.conf` by this configuration")
+    ] = "winbind:"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Sign-in."""
 
@@ -99,7 +114,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     client_secret: Annotated[
         str, Meta(description="The secret of the client `aibox-frontend` there", extra={"secret": True})
     ] = ""
-    default_role: Annotated[str, Meta(description="The role of its new people")] = "member"
+    default_role: Annotated[
+        str, Meta(description="The role of its new people, and of those with a Windows account")
+    ] = "member"
     additional_issuers: Annotated[
         tuple[Issuer, ...],
         Meta(
@@ -109,6 +126,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ()
     password: PasswordSettings = field(default_factory=PasswordSettings)
     mfa: MfaSettings = field(default_factory=MfaSettings)
+    ntlm: NtlmSettings = field(default_factory=NtlmSettings)
     session_idle_hours: Annotated[int, Meta(description="A web session ends after this much idleness", ge=1)] = 12
     session_days: Annotated[
         int, Meta(description="A session, and the refresh tokens of one, end after this many days", ge=1)
@@ -183,6 +201,22 @@ class InvalidCredentials(AIBoxError):
     status = 401
     code = "invalid_credentials"
     sentence = "E-mail or password is wrong."
+
+
+class NtlmChallenge(AIBoxError):
+    """No refusal: 401 is how HTTP asks for the second message of NTLM, and the header carries what to answer."""
+
+    status = 401
+    code = "ntlm_challenge"
+    sentence = "Answer the NTLM challenge on this connection."
+
+
+class NtlmRefused(AIBoxError):
+    """NTLM of version 1, without or with another channel binding, relayed, replayed, or with a wrong password (L07)."""
+
+    status = 401
+    code = "ntlm_refused"
+    sentence = "The Windows sign-in was refused."
 
 
 class ChallengeInvalid(AIBoxError):
@@ -577,6 +611,8 @@ class PushRequest(Struct, frozen=True, kw_only=True):
 
 
 Grant = WebGrant | TokenGrant
+Door = Literal["auth", "egauth"]
+"""Which of our two issuers an access token names: `egauth` is the compatible entry."""
 
 
 class Invitation(Struct, frozen=True, kw_only=True):
@@ -1097,6 +1133,28 @@ class SignInServices(Protocol):
 
 
 @runtime_checkable
+class WindowsSignIn(Protocol):
+    """The compatible entry `/egauth`: Windows accounts by NTLMv2, and passwords. Its access tokens name `/egauth`."""
+
+    def is_on(self) -> bool:
+        """Whether Windows accounts sign in here."""
+        ...
+
+    async def ntlm(
+        self, turn: Turn, message: str | None, *, client: Client, connection: str, browser: bool
+    ) -> Grant | Pending:
+        """Sign in by the base64 messages of NTLM. Raises `NtlmChallenge` (the header carries ours), `MissingToken`
+        without one, `NtlmRefused`, `MethodDisabled`, `RateLimited` or `IdpUnavailable`."""
+        ...
+
+    async def password(
+        self, turn: Turn, *, username: str, password: str, tenant: str | None, client: Client, browser: bool
+    ) -> Grant | Pending:
+        """As `Identity.sign_in`; where NTLM is on, by the Windows account `DOMAIN\\name` or `name` instead."""
+        ...
+
+
+@runtime_checkable
 class Tenants(Protocol):
     """The turn's own tenant, and for who runs an installation of several all of them."""
 
@@ -1116,9 +1174,21 @@ class Tenants(Protocol):
         """Suspend a tenant, whose people are out within a second, or let it in again; never one's own."""
         ...
 
+    async def enter(self, turn: Turn, tenant: UUID) -> Tenant:
+        """Act as an owner of another tenant from now on, in this session. Raises `Conflict` for a second one."""
+        ...
+
+    async def leave(self, turn: Turn) -> None:
+        """Act at home again."""
+        ...
+
+    async def visited(self, turn: Turn) -> Tenant | None:
+        """The tenant that the turn's session has entered."""
+        ...
+
 
 class SignedIn(Event, frozen=True, kw_only=True):
-    """Someone signed in by `password`, `setup`, `oidc`, `invitation`, `passkey` or `pairing`.
+    """Someone signed in by `password`, `setup`, `oidc`, `invitation`, `passkey`, `pairing` or `ntlm`.
 
     Address and user agent are its artifact.
     """
@@ -1211,6 +1281,22 @@ class TenantStatusChanged(Event, frozen=True, kw_only=True):
     actor: str
     target: str
     status: str
+
+
+class TenantEntered(Event, frozen=True, kw_only=True):
+    """Who runs the installation entered a tenant as an owner of it. It stands in that tenant's log and in their own."""
+
+    type: ClassVar[str] = "admin.tenant.entered"
+    actor: str
+    target: str
+
+
+class TenantLeft(Event, frozen=True, kw_only=True):
+    """They left it again. A visit also ends with its session, and then nothing says so here."""
+
+    type: ClassVar[str] = "admin.tenant.left"
+    actor: str
+    target: str
 
 
 class GroupsMapped(Event, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import Select, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -149,19 +149,22 @@ class Accounts:
         self._standing.forget(row.id)
 
     async def verified(self, turn: Turn, username: str, password: str) -> User | None:
-        """The active person with this e-mail or handle, if the password is theirs. Takes as long when there is none."""
+        """The active person with this e-mail or handle, if the password is theirs.
+
+        Whether there is such a person costs the same: one query and one hash until the password was right (L01).
+        """
+        query = _naming(turn, username).add_columns(PasswordRow.hash).outerjoin(PasswordRow, _ITS_PASSWORD)
         async with self._db.read(turn) as session:
-            row = await _named(session, turn, username)
-            secret = None if row is None else await session.get(PasswordRow, (turn.tenant, row.id))
-            user = None if row is None else await loaded(session, row)
-        stored = None if secret is None else secret.hash
+            found = (await session.execute(query)).one_or_none()
+        row, stored = (None, None) if found is None else found
         if not await self._passwords.verify(password, stored) or row is None or row.status != "active":
             return None
         if stored is not None and self._passwords.needs_rehash(stored):
             fresh = await self._passwords.hash(password)
             async with self._db.work(turn) as work:
                 await _store_password(work, row, fresh)
-        return user
+        async with self._db.read(turn) as session:
+            return await loaded(session, row)
 
     async def provide_anonymous(self, turn: Turn) -> Principal:
         """Whom every caller is while sign-in is switched off: a member without a password."""
@@ -235,16 +238,20 @@ async def _load(session: AsyncSession, turn: Turn, user_id: UUID) -> UserRow:
 
 
 async def _named(session: AsyncSession, turn: Turn, name: str) -> UserRow | None:
-    folded = name.casefold()
-    if "\x00" in folded:
-        return None
-    return await session.scalar(
-        select(UserRow).where(
-            UserRow.tenant == turn.tenant,
-            UserRow.issuer == "",  # whom another issuer vouches for has no password here, whatever their e-mail
-            or_(UserRow.email == folded, UserRow.handle == folded),
-        )
+    return await session.scalar(_naming(turn, name))
+
+
+def _naming(turn: Turn, name: str) -> Select[UserRow]:
+    """The local account with this e-mail or handle."""
+    folded = name.casefold().replace("\x00", "\ufffd")  # which nobody's has, and PostgreSQL takes
+    return select(UserRow).where(
+        UserRow.tenant == turn.tenant,
+        UserRow.issuer == "",  # whom another issuer vouches for has no password here, whatever their e-mail
+        or_(UserRow.email == folded, UserRow.handle == folded),
     )
+
+
+_ITS_PASSWORD = (PasswordRow.tenant == UserRow.tenant) & (PasswordRow.user_id == UserRow.id)
 
 
 async def add(work: Work, turn: Turn, *, name: str, email: str, stored: str | None, roles: Sequence[str]) -> UserRow:
@@ -276,7 +283,7 @@ async def add(work: Work, turn: Turn, *, name: str, email: str, stored: str | No
 
 async def free_handle(session: AsyncSession, tenant: UUID, email: str) -> str:
     """The part before the @, with a number where that is taken."""
-    wanted = re.sub(r"[^a-z0-9._-]+", "-", email.partition("@")[0]).strip("-._") or "user"
+    wanted = re.sub(r"[^a-z0-9._-]+", "-", email.partition("@")[0].casefold()).strip("-._") or "user"
     query = select(UserRow.handle).where(UserRow.tenant == tenant, UserRow.handle.startswith(wanted, autoescape=True))
     taken = set(await session.scalars(query))
     return next(name for n in range(len(taken) + 1) if (name := f"{wanted}{n + 1 if n else ''}") not in taken)

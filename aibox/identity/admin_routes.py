@@ -1,4 +1,4 @@
-"""Administration of who may what over HTTP: roles, invitations, other sign-in services, and tenants."""
+"""Administration of who may what over HTTP: people, roles, invitations, other sign-in services, and tenants."""
 
 from typing import Any
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_200_OK
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from aibox.core.turn import Turn
 from aibox.identity import (
@@ -21,7 +21,8 @@ from aibox.identity import (
     Tenants,
     Welcome,
 )
-from aibox.identity.routes import FRESHLY_MANAGE_USERS, MANAGE_USERS, NO_STORE, PUBLIC, client_of, granted
+from aibox.identity.roles import permission_object
+from aibox.identity.routes import NO_STORE, OR_PENDING, PUBLIC, client_of, granted
 from aibox.identity.schemas import (
     AcceptBody,
     AcceptBySsoBody,
@@ -30,6 +31,7 @@ from aibox.identity.schemas import (
     InvitationBody,
     InvitationList,
     OwnTenant,
+    PermissionsView,
     RoleBody,
     RoleList,
     RolePatch,
@@ -43,10 +45,18 @@ from aibox.identity.schemas import (
     TenantStatusBody,
     TestBody,
     TokenBody,
+    UserBody,
+    UserPatch,
+    Users,
+    UserView,
     service_view,
+    user_view,
 )
 from aibox.identity.sso import CALLBACK
 
+MANAGE_USERS = {"policy": "admin.manage_users", "scope": "admin"}
+FRESHLY_MANAGE_USERS: dict[str, Any] = {**MANAGE_USERS, "fresh": "people"}
+"""For what hands out rights."""
 SEE_ROLES = {"policy": "admin.manage_users or admin.manage_roles", "scope": "admin"}
 MANAGE_ROLES = {"policy": "admin.manage_roles", "scope": "admin"}
 FRESHLY_MANAGE_ROLES: dict[str, Any] = {**MANAGE_ROLES, "fresh": "people"}
@@ -55,6 +65,74 @@ IN_PERSON: dict[str, Any] = {"policy": "admin.manage_roles"}
 MANAGE_TENANT = {"policy": "admin.manage_tenant", "scope": "admin"}
 MANAGE_TENANTS = {"policy": "admin.manage_tenants", "scope": "admin"}
 FRESHLY_MANAGE_TENANTS: dict[str, Any] = {**MANAGE_TENANTS, "fresh": "people"}
+BY_SESSION: dict[str, Any] = {"policy": "admin.manage_tenants"}
+"""What a session does; a key has none."""
+
+
+@get("/v1/admin/users", opt=MANAGE_USERS)
+async def users(identity: NamedDependency[Identity], turn: NamedDependency[Turn]) -> Users:
+    """Everyone in the tenant."""
+    return Users([user_view(user) for user in await identity.users(turn)])
+
+
+@post("/v1/admin/users", opt=FRESHLY_MANAGE_USERS)
+async def create_user(
+    data: JSONBody[UserBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> UserView:
+    """Add a person."""
+    return user_view(
+        await identity.create_user(turn, name=data.name, email=data.email, password=data.password, roles=data.roles)
+    )
+
+
+@get("/v1/admin/users/{user_id:uuid}", opt=MANAGE_USERS)
+async def user(user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]) -> UserView:
+    """One person."""
+    return user_view(await identity.user(turn, user_id))
+
+
+@patch("/v1/admin/users/{user_id:uuid}", opt=MANAGE_USERS)
+async def change_user(
+    user_id: FromPath[UUID], data: JSONBody[UserPatch], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> UserView:
+    """Change a person's name, roles or status; what is absent stays. Roles need a fresh sign-in."""
+    if data.roles is not None:
+        await identity.authorize(turn, **FRESHLY_MANAGE_USERS)
+    if data.name is not None:
+        await identity.rename(turn, user_id, data.name)
+    if data.roles is not None:
+        await identity.set_roles(turn, user_id, data.roles)
+    if data.status is not None:
+        await identity.set_status(turn, user_id, data.status)
+    return user_view(await identity.user(turn, user_id))
+
+
+@get("/v1/admin/users/{user_id:uuid}/permissions", opt=MANAGE_USERS)
+async def permissions(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> PermissionsView:
+    """What a person may do, all their roles together."""
+    user = await identity.user(turn, user_id)
+    return PermissionsView(roles=list(user.roles), permissions=permission_object(user.permissions, user.limits))
+
+
+@post("/v1/admin/users/{user_id:uuid}/signout", opt=MANAGE_USERS, status_code=HTTP_204_NO_CONTENT)
+async def sign_out_user(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> None:
+    """End all sessions of a person."""
+    await identity.sign_out_everywhere(turn, user_id)
+
+
+@post("/v1/admin/users/{user_id:uuid}/reset-2fa", opt={**MANAGE_USERS, "fresh": True}, status_code=HTTP_204_NO_CONTENT)
+async def reset_factors(
+    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+) -> None:
+    """Remove a person's second factors and recovery codes."""
+    await identity.reset_factors(turn, user_id)
+
+
+# Roles
 
 
 @get("/v1/admin/roles", opt=SEE_ROLES)
@@ -123,7 +201,7 @@ async def welcome(
     return Response(await invitations.welcome(data.token, client_of(request)), headers=NO_STORE)
 
 
-@post("/v1/auth/invitation/accept", opt=PUBLIC, status_code=HTTP_200_OK)
+@post("/v1/auth/invitation/accept", opt=PUBLIC, status_code=HTTP_200_OK, responses=OR_PENDING)
 async def accept_invitation(
     data: JSONBody[AcceptBody],
     request: Request[Any, Any, Any],
@@ -264,6 +342,20 @@ async def change_tenant(
     return await tenants.set_status(turn, tenant_id, data.status)
 
 
+@post("/v1/admin/tenants/{tenant_id:uuid}/enter", opt={**BY_SESSION, "fresh": True}, status_code=HTTP_200_OK)
+async def enter_tenant(
+    tenant_id: FromPath[UUID], tenants: NamedDependency[Tenants], turn: NamedDependency[Turn]
+) -> Tenant:
+    """Act as an owner of another tenant, in this session, until one leaves it."""
+    return await tenants.enter(turn, tenant_id)
+
+
+@post("/v1/admin/tenants/leave", opt=BY_SESSION, status_code=HTTP_204_NO_CONTENT)
+async def leave_tenant(tenants: NamedDependency[Tenants], turn: NamedDependency[Turn]) -> None:
+    """Act in one's own tenant again."""
+    await tenants.leave(turn)
+
+
 async def _own(tenant: Tenant, sign_in_services: SignInServices, turn: Turn) -> OwnTenant:
     mapped = {one.issuer.alias: one.groups for one in await sign_in_services.all(turn)}
     return OwnTenant(
@@ -276,6 +368,13 @@ async def _own(tenant: Tenant, sign_in_services: SignInServices, turn: Turn) -> 
 
 
 ROUTES: list[Any] = [
+    users,
+    create_user,
+    user,
+    change_user,
+    permissions,
+    sign_out_user,
+    reset_factors,
     all_roles,
     create_role,
     one_role,
@@ -298,4 +397,6 @@ ROUTES: list[Any] = [
     all_tenants,
     create_tenant,
     change_tenant,
+    enter_tenant,
+    leave_tenant,
 ]

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aibox.core.errors import RateLimited
 from aibox.core.turn import uuid7
-from aibox.identity import ChallengeInvalid, Client, Examined, InvalidGrant, Method, PushRequest, SlowDown
+from aibox.identity import ChallengeInvalid, Client, Door, Examined, InvalidGrant, Method, PushRequest, SlowDown
 from aibox.identity.secrets import new_secret
 from aibox.stores import Cache
 
@@ -26,6 +26,7 @@ TRIES = 5
 CODE_FAILURES, CODE_WINDOW = 10, 900
 PUSHES, PUSH_WINDOW = 3, 300
 PAIRING_TRIES, PAIRING_WINDOW = 5, 60
+HANDSHAKE_SECONDS, HANDSHAKES = 30, 100
 PAIRING_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"  # twenty consonants: no word, nothing that reads like another (RFC 8628 §6.1)
 PAIRING_LENGTH = 8
 
@@ -45,6 +46,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     webauthn: bytes = b""
     issuer: str = ""
     issuer_sid: str = ""
+    door: Door = "auth"
 
 
 class Push(Struct, frozen=True, kw_only=True):
@@ -218,6 +220,37 @@ class Nonces:
         return challenge
 
 
+class Handshake(Struct, frozen=True, kw_only=True):
+    """An NTLM challenge that was given on `connection`, with the two messages that led to the third."""
+
+    nonce: bytes
+    first: bytes
+    second: bytes
+    connection: str
+
+
+class Handshakes:
+    """NTLM challenges under way: each is answered once, within half a minute, at whichever replica."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def keep(self, handle: str, handshake: Handshake, *, address: str) -> None:
+        """Remember a challenge. Raises `RateLimited` for the hundred and first in half a minute from an address."""
+        if await self._cache.count(f"ntlm:open:{address}", ttl=HANDSHAKE_SECONDS) > HANDSHAKES:
+            raise RateLimited("Too many sign-ins were begun; try again shortly.", retry_after=HANDSHAKE_SECONDS)
+        await self._cache.set(_handshake(handle), msgspec.json.encode(handshake), ttl=HANDSHAKE_SECONDS)
+
+    async def take(self, handle: str) -> Handshake | None:
+        """The challenge, which is spent; None for one that is unknown, spent or too old."""
+        name = _handshake(handle)
+        stored = await self._cache.get(name)
+        if stored is None or not await self._cache.add(f"{name}:spent", b"1", ttl=HANDSHAKE_SECONDS):
+            return None
+        await self._cache.delete(name)
+        return msgspec.json.decode(stored, type=Handshake)
+
+
 class Tests:
     """What came back of sign-ins that an administrator only tried: read once, by who tried it, within five minutes."""
 
@@ -259,6 +292,10 @@ def is_recent(auth_time: int | None, *, within: float) -> bool:
 
 def _test(tenant: UUID, user: UUID, test: str) -> str:
     return f"sso:test:{tenant}:{user}:{hashlib.sha256(test.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def _handshake(handle: str) -> str:
+    return f"ntlm:{hashlib.sha256(handle.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def _signin(token: str) -> str:

@@ -18,7 +18,7 @@ from aibox.core.turn import Principal
 from aibox.identity import InvalidApiKey, SessionRevoked, TenantNotProvisioned
 from aibox.identity.definitions import DEFINED
 from aibox.identity.federation import Federation
-from aibox.identity.issuers import Issuers
+from aibox.identity.issuers import WINDOWS, Issuers
 from aibox.identity.roles import rights_of, stored_rights
 from aibox.identity.secrets import api_key_digests, digest, is_api_key
 from aibox.identity.standing import Found
@@ -29,14 +29,14 @@ NOTED_SECONDS = 60
 
 SESSION = f"""
 SELECT s.id, s.tenant, s.user_id, s.kind, s.seen_at, s.expires_at, s.revoked_at, s.auth_time, s.amr, s.issuer,
-       u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
+       u.issuer AS person_issuer, u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
 FROM identity.session s
 JOIN identity.user u ON u.tenant = s.tenant AND u.id = s.user_id
 JOIN identity.tenant t ON t.tenant = s.tenant
 """  # noqa: S608 - DEFINED is ours
 API_KEY = f"""
 SELECT k.id, k.tenant, k.user_id, k.scopes, k.models, k.budget_usd, k.used_at, k.expires_at, k.revoked_at,
-       u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
+       u.issuer AS person_issuer, u.pseudonym, u.roles, u.status, t.status AS tenant_status, {DEFINED}
 FROM identity.api_key k
 JOIN identity.user u ON u.tenant = k.tenant AND u.id = k.user_id
 JOIN identity.tenant t ON t.tenant = k.tenant
@@ -70,7 +70,7 @@ class Credentials:
     async def access_token(self, token: str) -> Found:
         """Whose access token this is. Nothing is looked up unless its signature and claims are good."""
         parsed = parse(token)
-        if parsed.claims.get("iss") != self._tokens.issuer:
+        if not self._tokens.is_own(parsed):
             vouched = await self._issuers.access(token, parsed)
             principal = await self._federation.principal(vouched)
             return Found(principal, vouched.expires + LEEWAY - datetime.now(UTC).timestamp())
@@ -149,13 +149,16 @@ def _principal(row: asyncpg.Record, *, key_usd: Decimal | None = None, **credent
     if row["tenant_status"] != "active":
         raise TenantNotProvisioned()
     rights = rights_of(row["roles"], stored_rights(row["defined"]))
+    permissions = rights.permissions
+    if row["person_issuer"] == WINDOWS:  # NTLM gives no admin roles (identity.md), nor does a key made by its means
+        permissions = replace(permissions, admin=frozenset())
     return Principal(
         kind="user",
         tenant=row["tenant"],
         id=row["user_id"],
         pseudonym=row["pseudonym"],
         roles=tuple(row["roles"]),
-        permissions=rights.permissions,
+        permissions=permissions,
         limits=replace(rights.limits, key_usd=key_usd),
         **credential,
     )

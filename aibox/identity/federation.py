@@ -187,7 +187,7 @@ async def _add(work: Work, vouched: Vouched, invited: Sequence[str]) -> UserRow:
     row = UserRow(
         tenant=vouched.tenant,
         id=uuid7(),
-        handle=await free_handle(work.session, vouched.tenant, vouched.email or vouched.subject),
+        handle=await free_handle(work.session, vouched.tenant, vouched.email or vouched.handle or vouched.subject),
         email=vouched.email.casefold(),
         name=vouched.name or "New person",
         pseudonym=f"p-{new_secret()[:22]}",

@@ -94,7 +94,7 @@ class InvitationBook:
                 email=email,
                 roles=names,
                 digest=digest(token),
-                invited_by=CONSOLE if turn.principal.kind == "system" else turn.principal.id,
+                invited_by=CONSOLE if await _is_guest(work.session, turn) else turn.principal.id,
                 created_at=now,
                 expires_at=now + timedelta(days=days),
                 accepted_at=None,
@@ -212,6 +212,11 @@ async def _require_usable(session: AsyncSession, row: InvitationRow | None) -> N
     wanted = await rights_here(session, row.tenant, row.roles)
     if "manage_users" not in has.permissions.admin or not is_within(wanted, has):
         raise ChallengeInvalid()
+
+
+async def _is_guest(session: AsyncSession, turn: Turn) -> bool:
+    """Whether who acts has no account in the tenant: the console, or who runs the installation and entered it."""
+    return await session.get(UserRow, (turn.tenant, turn.principal.id)) is None
 
 
 async def _require_new(session: AsyncSession, turn: Turn, email: str) -> None:

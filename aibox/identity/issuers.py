@@ -38,6 +38,8 @@ from aibox.identity.web import is_local
 
 ALGORITHMS = frozenset({"ES256", "RS256", "PS256", "Ed25519", "EdDSA"})
 TYPES = ("at+jwt", "JWT")
+WINDOWS = "winbind:"
+"""Who vouches for people with a Windows account, by their security identifier. They never administer."""
 TOKEN_ROLES = {"user": "member", "tenant_admin": "owner", **{role: role for role in SHIPPED}}
 """What the roles of the shipped Keycloak realm are called here."""
 BACKCHANNEL = "http://schemas.openid.net/event/backchannel-logout"
@@ -67,6 +69,8 @@ class Vouched(Struct, frozen=True, kw_only=True):
     amr: tuple[str, ...]
     proof_key: str | None = None
     roles: tuple[str, ...] | None = None
+    handle: str = ""
+    """What the person is called there, for one without an e-mail."""
 
 
 class Groups(Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ _OPEN = (
     "invitation/accept",
     "invitation/sso",
 )
-NO_CREDENTIALS = frozenset(f"/v1/auth/{name}" for name in _OPEN)
+NO_CREDENTIALS = frozenset({*(f"/v1/auth/{name}" for name in _OPEN), "/egauth/ntlm", "/egauth/login"})
 """Public routes that a browser with an ended session, or a client with an expired token, must reach all the same."""
 
 STRIPPED_SECONDS = 60.0

@@ -132,6 +132,7 @@ class SessionRow(Row):
     issuer: Mapped[str] = mapped_column(default="")
     issuer_sid: Mapped[str] = mapped_column(default="")
     device: Mapped[UUID | None]
+    visiting: Mapped[UUID | None]
 
 
 class RefreshTokenRow(Row):

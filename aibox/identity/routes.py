@@ -1,4 +1,4 @@
-"""Sign-in, sessions, keys and people over HTTP: decode, call, encode."""
+"""Sign-in, and one's own account, sessions and keys over HTTP: decode, call, encode."""
 
 import html
 from typing import Annotated, Any
@@ -8,13 +8,25 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT, HTTP_302_FOUND
 
 from aibox.core.errors import AIBoxError
 from aibox.core.turn import Turn
-from aibox.identity import ANY_SCOPE, Client, Grant, Identity, InvalidRequest, Pending, TokenGrant, WebGrant
+from aibox.identity import (
+    ANY_SCOPE,
+    Client,
+    Grant,
+    Identity,
+    InvalidRequest,
+    Pending,
+    Tenants,
+    TokenGrant,
+    WebGrant,
+    WindowsSignIn,
+)
 from aibox.identity.roles import permission_object
 from aibox.identity.schemas import (
     AuthStatus,
@@ -28,43 +40,37 @@ from aibox.identity.schemas import (
     Offered,
     PasskeyChallenge,
     PasskeySignInBody,
-    PermissionsView,
     ProfileBody,
     RefreshBody,
     SecondFactorBody,
     Sessions,
     SetupBody,
     SignedIn,
-    UserBody,
-    UserPatch,
-    Users,
-    UserView,
     key_view,
     person,
     session_view,
-    user_view,
 )
 
 PUBLIC = {"policy": "public"}
 SIGNED_IN = {"policy": "signed-in"}
 ANY_CREDENTIAL = {"policy": "signed-in", "scope": ANY_SCOPE}
 FRESH = {"policy": "signed-in", "fresh": True}
-MANAGE_USERS = {"policy": "admin.manage_users", "scope": "admin"}
-FRESHLY_MANAGE_USERS: dict[str, Any] = {**MANAGE_USERS, "fresh": "people"}
-"""For what hands out rights."""
-
+OR_PENDING = {
+    HTTP_202_ACCEPTED: ResponseSpec(Pending, generate_examples=False, description="A second factor is asked for")
+}
 NO_STORE = {"Cache-Control": "no-store"}
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"}
 FORM = "application/x-www-form-urlencoded"
 
 
 @get("/v1/auth/config", opt=PUBLIC)
-async def config(identity: NamedDependency[Identity]) -> Config:
+async def config(identity: NamedDependency[Identity], windows: NamedDependency[WindowsSignIn]) -> Config:
     """What the sign-in page shows."""
     return Config(
         password_login_enabled=identity.offers_password(),
         setup_required=await identity.setup_required(),
         passkey_login_enabled=identity.offers_passkey(),
+        windows_login_enabled=windows.is_on(),
         tenant_asked=identity.is_multi(),
     )
 
@@ -82,7 +88,7 @@ async def idps(identity: NamedDependency[Identity]) -> list[Idp]:
     return [Idp(alias=row.alias, display_name=row.name) for row in identity.issuers()]
 
 
-@post("/v1/auth/setup", opt=PUBLIC, status_code=HTTP_200_OK)
+@post("/v1/auth/setup", opt=PUBLIC, status_code=HTTP_200_OK, responses=OR_PENDING)
 async def setup(
     data: JSONBody[SetupBody],
     request: Request[Any, Any, Any],
@@ -104,7 +110,7 @@ async def setup(
     )
 
 
-@post("/v1/auth/login", opt=PUBLIC, status_code=HTTP_200_OK)
+@post("/v1/auth/login", opt=PUBLIC, status_code=HTTP_200_OK, responses=OR_PENDING)
 async def login(
     data: JSONBody[LoginBody],
     request: Request[Any, Any, Any],
@@ -125,7 +131,7 @@ async def login(
     )
 
 
-@post("/v1/auth/login/2fa", opt=PUBLIC, status_code=HTTP_200_OK)
+@post("/v1/auth/login/2fa", opt=PUBLIC, status_code=HTTP_200_OK, responses=OR_PENDING)
 async def second_factor(
     data: JSONBody[SecondFactorBody],
     request: Request[Any, Any, Any],
@@ -153,7 +159,7 @@ async def passkey_challenge(identity: NamedDependency[Identity]) -> Response[Pas
     return Response(PasskeyChallenge(challenge_token=token, webauthn=options), headers=NO_STORE)
 
 
-@post("/v1/auth/passkey", opt=PUBLIC, status_code=HTTP_200_OK)
+@post("/v1/auth/passkey", opt=PUBLIC, status_code=HTTP_200_OK, responses=OR_PENDING)
 async def sign_in_by_passkey(
     data: JSONBody[PasskeySignInBody],
     request: Request[Any, Any, Any],
@@ -236,18 +242,23 @@ async def logout(identity: NamedDependency[Identity], turn: NamedDependency[Turn
 
 
 @get("/v1/auth/me", opt=ANY_CREDENTIAL)
-async def me(identity: NamedDependency[Identity], turn: NamedDependency[Turn]) -> Response[Me]:
-    """Who the caller is, and what they may do."""
-    return Response(await _me(identity, turn), headers=NO_STORE)
+async def me(
+    identity: NamedDependency[Identity], tenants: NamedDependency[Tenants], turn: NamedDependency[Turn]
+) -> Response[Me]:
+    """Who the caller is, what they may do, and which other tenant they have entered."""
+    return Response(await _me(identity, tenants, turn), headers=NO_STORE)
 
 
 @patch("/v1/auth/me", opt=SIGNED_IN)
 async def rename(
-    data: JSONBody[ProfileBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
+    data: JSONBody[ProfileBody],
+    identity: NamedDependency[Identity],
+    tenants: NamedDependency[Tenants],
+    turn: NamedDependency[Turn],
 ) -> Response[Me]:
     """Change one's own name."""
     await identity.rename(turn, turn.principal.id, data.name)
-    return Response(await _me(identity, turn), headers=NO_STORE)
+    return Response(await _me(identity, tenants, turn), headers=NO_STORE)
 
 
 @get("/v1/auth/verify", opt=ANY_CREDENTIAL, status_code=HTTP_204_NO_CONTENT)
@@ -304,73 +315,10 @@ async def revoke_key(key_id: FromPath[str], identity: NamedDependency[Identity],
     await identity.revoke_key(turn, user_id=turn.principal.id, key_id=key_id)
 
 
-@get("/auth/jwks", opt=PUBLIC)
+@get(["/auth/jwks", "/egauth/jwks"], opt=PUBLIC)
 async def jwks(identity: NamedDependency[Identity]) -> Response[dict[str, Any]]:
     """The public keys of our access tokens."""
     return Response(identity.jwks(), headers={"Cache-Control": "max-age=300"})
-
-
-@get("/v1/admin/users", opt=MANAGE_USERS)
-async def users(identity: NamedDependency[Identity], turn: NamedDependency[Turn]) -> Users:
-    """Everyone in the tenant."""
-    return Users([user_view(user) for user in await identity.users(turn)])
-
-
-@post("/v1/admin/users", opt=FRESHLY_MANAGE_USERS)
-async def create_user(
-    data: JSONBody[UserBody], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
-) -> UserView:
-    """Add a person."""
-    return user_view(
-        await identity.create_user(turn, name=data.name, email=data.email, password=data.password, roles=data.roles)
-    )
-
-
-@get("/v1/admin/users/{user_id:uuid}", opt=MANAGE_USERS)
-async def user(user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]) -> UserView:
-    """One person."""
-    return user_view(await identity.user(turn, user_id))
-
-
-@patch("/v1/admin/users/{user_id:uuid}", opt=MANAGE_USERS)
-async def change_user(
-    user_id: FromPath[UUID], data: JSONBody[UserPatch], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
-) -> UserView:
-    """Change a person's name, roles or status; what is absent stays. Roles need a fresh sign-in."""
-    if data.roles is not None:
-        await identity.authorize(turn, **FRESHLY_MANAGE_USERS)
-    if data.name is not None:
-        await identity.rename(turn, user_id, data.name)
-    if data.roles is not None:
-        await identity.set_roles(turn, user_id, data.roles)
-    if data.status is not None:
-        await identity.set_status(turn, user_id, data.status)
-    return user_view(await identity.user(turn, user_id))
-
-
-@get("/v1/admin/users/{user_id:uuid}/permissions", opt=MANAGE_USERS)
-async def permissions(
-    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
-) -> PermissionsView:
-    """What a person may do, all their roles together."""
-    user = await identity.user(turn, user_id)
-    return PermissionsView(roles=list(user.roles), permissions=permission_object(user.permissions, user.limits))
-
-
-@post("/v1/admin/users/{user_id:uuid}/signout", opt=MANAGE_USERS, status_code=HTTP_204_NO_CONTENT)
-async def sign_out_user(
-    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
-) -> None:
-    """End all sessions of a person."""
-    await identity.sign_out_everywhere(turn, user_id)
-
-
-@post("/v1/admin/users/{user_id:uuid}/reset-2fa", opt={**MANAGE_USERS, "fresh": True}, status_code=HTTP_204_NO_CONTENT)
-async def reset_factors(
-    user_id: FromPath[UUID], identity: NamedDependency[Identity], turn: NamedDependency[Turn]
-) -> None:
-    """Remove a person's second factors and recovery codes."""
-    await identity.reset_factors(turn, user_id)
 
 
 ROUTES = [
@@ -385,9 +333,6 @@ ROUTES = [
     begin_sso,
     complete_sso,
     backchannel_logout,
-    permissions,
-    sign_out_user,
-    reset_factors,
     refresh,
     logout,
     me,
@@ -400,10 +345,6 @@ ROUTES = [
     create_key,
     revoke_key,
     jwks,
-    users,
-    create_user,
-    user,
-    change_user,
 ]
 
 
@@ -454,13 +395,14 @@ def _going_on(page: str) -> bytes:
     ).encode()
 
 
-async def _me(identity: Identity, turn: Turn) -> Me:
+async def _me(identity: Identity, tenants: Tenants, turn: Turn) -> Me:
     principal = turn.principal
     return Me(
         user=person(await identity.user(turn, principal.id)),
         roles=list(principal.roles),
         permissions=permission_object(principal.permissions, principal.limits),
         csrf_token=identity.csrf_token(turn),
+        visiting=await tenants.visited(turn),
     )
 
 

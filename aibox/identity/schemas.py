@@ -268,6 +268,7 @@ class Config(Struct, frozen=True, rename="camel"):
     password_login_enabled: bool
     setup_required: bool
     passkey_login_enabled: bool
+    windows_login_enabled: bool
     tenant_asked: bool
 
 
@@ -326,12 +327,13 @@ class SignedIn(Struct, frozen=True, rename="camel"):
 
 
 class Me(Struct, frozen=True, rename="camel"):
-    """`csrfToken` is null when the caller did not come by a session."""
+    """`csrfToken` is null when the caller did not come by a session, `visiting` unless they entered another tenant."""
 
     user: Person
     roles: list[str]
     permissions: dict[str, Any]
     csrf_token: str | None
+    visiting: Tenant | None = None
 
 
 class SessionView(Struct, frozen=True):

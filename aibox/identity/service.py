@@ -50,7 +50,7 @@ from aibox.identity.account import AccountService
 from aibox.identity.accounts import Accounts, actor
 from aibox.identity.apikeys import ApiKeys
 from aibox.identity.captokens import CapTokens
-from aibox.identity.challenges import Nonces, Pairings, Pushes, SignIns, Tests, is_recent
+from aibox.identity.challenges import Handshakes, Nonces, Pairings, Pushes, SignIns, Tests, is_recent
 from aibox.identity.credentials import Credentials
 from aibox.identity.factors import SecondFactors
 from aibox.identity.federation import Federation
@@ -71,7 +71,10 @@ from aibox.identity.standing import Standing
 from aibox.identity.tenants import TenantBook
 from aibox.identity.throttle import Throttle
 from aibox.identity.tokens import AccessTokens, parse
+from aibox.identity.visits import Visits
 from aibox.identity.web import SAFE_METHODS, Web
+from aibox.identity.winbind import Verifier, Winbind
+from aibox.identity.windows import WindowsAccounts
 from aibox.stores import Cache
 
 FRESH_SECONDS = 600
@@ -96,8 +99,12 @@ class IdentityService:
         mail: Mail,
         base_url: str,
         production: bool = False,
+        verifier: Verifier | None = None,
     ) -> None:
-        """Raises `BootRefused` for a public URL, an issuer or a key that must not be used, and for no way in at all."""
+        """`verifier` stands in for that of `auth.ntlm.verifier`.
+
+        Raises `BootRefused` for a public URL, an issuer or a key that must not be used, and for no way in at all.
+        """
         _check(settings, production=production)
         self._settings = settings
         self._tenancy = tenancy
@@ -173,7 +180,18 @@ class IdentityService:
         self.sign_in_services = SignInServiceBook(
             db, self._standing, issuers, self._federation, self._sso, self._web, tests, tenancy
         )
-        self.tenants = TenantBook(db, connections, log, self._standing, tenancy, book)
+        self._visits = Visits(db, connections, log, self._standing, is_multi=tenancy.mode == "multi")
+        self.tenants = TenantBook(db, connections, log, self._standing, tenancy, book, self._visits)
+        self.windows = WindowsAccounts(
+            settings,
+            tenancy,
+            signin=self._signin,
+            federation=self._federation,
+            throttle=throttle,
+            handshakes=Handshakes(cache),
+            verifier=verifier or (Winbind(settings.ntlm.verifier) if settings.ntlm.enabled else None),
+            base_url=base_url,
+        )
         self.account = AccountService(
             db=db,
             log=log,
@@ -215,7 +233,7 @@ class IdentityService:
             principal = await self._of_cookie(secret)
             if method not in SAFE_METHODS:
                 self._require_own_page(principal, headers)
-            return principal
+            return await self._visits.placed(principal, path)
         key = hashlib.sha256(credential.encode()).digest()
         if credential.startswith("aibox_"):
             return await self._standing.principal(key, lambda: self._credentials.api_key(credential))
@@ -224,7 +242,7 @@ class IdentityService:
             await self._proofs.check(headers, method, path, token=credential, thumbprint=principal.proof_key)
         if is_proven is not (principal.proof_key is not None):
             raise InvalidDpopProof()
-        return principal
+        return await self._visits.placed(principal, path)
 
     async def authorize(self, turn: Turn, policy: str, *, scope: str | None = None, fresh: Fresh = False) -> None:
         principal = turn.principal
@@ -258,7 +276,12 @@ class IdentityService:
         if principal.session_id is not None:
             session = UUID(principal.session_id)
             key = hashlib.sha256(b"session\n" + session.bytes).digest()
-            return await self._standing.principal(key, lambda: find.session(session))
+            home = await self._standing.principal(key, lambda: find.session(session))
+            # A stream that began at home goes on there, wherever its person went since.
+            fresh = home if home.tenant == principal.tenant else await self._visits.placed(home, "")
+            if fresh.tenant != principal.tenant:
+                raise SessionRevoked("You have left this tenant.")
+            return fresh
         if principal.key_id is not None:
             named = principal.key_id
             key = hashlib.sha256(b"key\n" + principal.tenant.bytes + named.encode()).digest()
@@ -369,6 +392,7 @@ class IdentityService:
     async def sign_out(self, turn: Turn) -> None:
         if turn.principal.session_id is None:
             raise InvalidRequest("An API key has no session to end; revoke it instead.")
+        await self._visits.leave(turn)
         await self._sessions.end(turn, UUID(turn.principal.session_id))
 
     def expired_cookie(self) -> str:

@@ -15,6 +15,7 @@ from aibox.core.keyring import Ring
 from aibox.core.turn import Turn, begin, uuid7
 from aibox.identity import (
     Client,
+    Door,
     InvalidGrant,
     RefreshReused,
     Session,
@@ -39,7 +40,7 @@ AGENT_LENGTH = 200
 
 
 class Opening(Struct, frozen=True, kw_only=True):
-    """How a session came to be: by which method, from where, proved how (RFC 8176), vouched for by whom."""
+    """How a session came to be: by which method, at which entry, from where, proved how (RFC 8176), by whose word."""
 
     method: str
     client: Client
@@ -47,6 +48,7 @@ class Opening(Struct, frozen=True, kw_only=True):
     issuer: str = ""
     issuer_sid: str = ""
     device: UUID | None = None
+    door: Door = "auth"
 
 
 class Sessions:
@@ -93,7 +95,7 @@ class Sessions:
             session_id = self._add(work, turn, kind, opening, secret=None)
             await work.session.flush()
             refresh = self._add_refresh(work, turn, session_id, expires=datetime.now(UTC) + self._life)
-        return self._grant(turn, session_id, refresh)
+        return self._grant(turn, session_id, refresh, door=opening.door)
 
     async def refresh(self, refresh_token: str) -> TokenGrant:
         """A new pair; the old refresh token is spent. Raises `InvalidGrant`."""
@@ -208,8 +210,8 @@ class Sessions:
         )
         return secret
 
-    def _grant(self, turn: Turn, session_id: UUID, refresh: str) -> TokenGrant:
-        access = self._tokens.issue(user=turn.principal.id, session=session_id)
+    def _grant(self, turn: Turn, session_id: UUID, refresh: str, *, door: Door = "auth") -> TokenGrant:
+        access = self._tokens.issue(user=turn.principal.id, session=session_id, door=door)
         return TokenGrant(access_token=access, refresh_token=refresh, expires_in=self._tokens.life)
 
     async def _family(self, refresh_token: str) -> UUID:

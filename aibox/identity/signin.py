@@ -16,6 +16,7 @@ from aibox.identity import (
     ChallengeDenied,
     ChallengeInvalid,
     Client,
+    Door,
     Grant,
     InvalidCredentials,
     Method,
@@ -86,7 +87,15 @@ class SignIn:
         self._origin = origin
 
     async def by_password(
-        self, turn: Turn, *, username: str, password: str, tenant: str | None, client: Client, browser: bool
+        self,
+        turn: Turn,
+        *,
+        username: str,
+        password: str,
+        tenant: str | None,
+        client: Client,
+        browser: bool,
+        door: Door = "auth",
     ) -> Grant | Pending:
         """Raises `MethodDisabled`, `RateLimited` or `InvalidCredentials`."""
         if not self._settings.password.login and not self._settings.password.ropc:
@@ -94,12 +103,11 @@ class SignIn:
         await self._throttle.attempt(username, client.address)
         user, issuer, amr = await self._verified(username, password, await self._tenant(tenant))
         if user is None:
-            await self._failed(turn, InvalidCredentials(), client)
+            await self.failed(turn, InvalidCredentials(), client)
             raise InvalidCredentials()
         await self._throttle.succeeded(username, client.address)
-        return await self.proceed(
-            user, Opening(method="password", client=client, amr=amr, issuer=issuer), browser=browser
-        )
+        opening = Opening(method="password", client=client, amr=amr, issuer=issuer, door=door)
+        return await self.proceed(user, opening, browser=browser)
 
     async def by_setup(
         self, *, token: str, name: str, email: str, password: str, client: Client, browser: bool
@@ -125,7 +133,7 @@ class SignIn:
             if user.status != "active":
                 raise InvalidCredentials("This account is not active.")
         except AIBoxError as error:
-            await self._failed(turn, error, client)
+            await self.failed(turn, error, client)
             raise
         opening = Opening(method="oidc", client=client, amr=vouched.amr, issuer=vouched.iss, issuer_sid=vouched.sid)
         return await self.proceed(user, opening, browser=True), begun.redirect
@@ -186,7 +194,7 @@ class SignIn:
             await self._factors.check_passkey(system_turn(tenant), user, assertion=dict(assertion), challenge=challenge)
         except AIBoxError as error:
             if not isinstance(error, StateUnavailable):
-                await self._failed(turn, error, client)
+                await self.failed(turn, error, client)
             raise
         await self._throttle.succeeded_from(client.address)
         # Possession of the key and verification of its person: both factors at once.
@@ -210,6 +218,7 @@ class SignIn:
             is_enrolling=not methods,
             issuer=opening.issuer,
             issuer_sid=opening.issuer_sid,
+            door=opening.door,
         )
         options = None
         if "webauthn" in methods:
@@ -253,7 +262,7 @@ class SignIn:
             await self._waiting.complete(token, waiting)
         except AIBoxError as error:
             if not isinstance(error, StateUnavailable):
-                await self._failed(turn, error, client)
+                await self.failed(turn, error, client)
             raise
         if user.status != "active":
             raise ChallengeInvalid()
@@ -263,6 +272,7 @@ class SignIn:
             amr=tuple(sorted({*waiting.amr, _AMR[method], "mfa"})),
             issuer=waiting.issuer,
             issuer_sid=waiting.issuer_sid,
+            door=waiting.door,
         )
         return replace(await self.open(user, opening, browser=waiting.is_browser), recovery_codes=tuple(recovery))
 
@@ -357,7 +367,8 @@ class SignIn:
                 assert_never(method)
         return []
 
-    async def _failed(self, turn: Turn, error: AIBoxError, client: Client) -> None:
+    async def failed(self, turn: Turn, error: AIBoxError, client: Client) -> None:
+        """Record a refused sign-in."""
         await self._log.log(turn, SignInFailed(code=error.code, artifacts=(origin_artifact(client),)))
 
 

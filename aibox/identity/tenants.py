@@ -24,6 +24,7 @@ from aibox.identity.accounts import actor, announce
 from aibox.identity.invitations import InvitationBook, checked
 from aibox.identity.models import TenantRow
 from aibox.identity.standing import EVERYBODY, Standing
+from aibox.identity.visits import Visits
 
 OWNER_DAYS = 7
 
@@ -39,6 +40,7 @@ class TenantBook:
         standing: Standing,
         tenancy: TenancySettings,
         invitations: InvitationBook,
+        visits: Visits,
     ) -> None:
         self._db = db
         self._connections = connections
@@ -46,6 +48,7 @@ class TenantBook:
         self._standing = standing
         self._is_multi = tenancy.mode == "multi"
         self._invitations = invitations
+        self._visits = visits
 
     async def own(self, turn: Turn) -> Tenant:
         async with self._db.read(turn) as session:
@@ -82,11 +85,9 @@ class TenantBook:
         return tenant, invited
 
     async def set_status(self, turn: Turn, tenant: UUID, status: TenantStatus) -> Tenant:
-        self._require_several()
         if tenant == turn.tenant:
             raise Conflict("You cannot suspend the tenant that you are in.")
-        if tenant not in {one.id for one in await self.all(turn)}:
-            raise NotFound()
+        await self._one(turn, tenant)
         await self._log.log(turn, TenantStatusChanged(actor=actor(turn), target=str(tenant), status=status))
         inside = system_turn(tenant, parent=turn.id)
         async with self._db.work(inside) as work:
@@ -99,6 +100,23 @@ class TenantBook:
         await self._log.end(inside, "sealed")
         self._standing.forget(EVERYBODY)
         return _tenant(row.tenant, row.name, row.status, row.created_at)
+
+    async def enter(self, turn: Turn, tenant: UUID) -> Tenant:
+        entered = await self._one(turn, tenant)
+        await self._visits.enter(turn, entered)
+        return entered
+
+    async def leave(self, turn: Turn) -> None:
+        await self._visits.leave(turn)
+
+    async def visited(self, turn: Turn) -> Tenant | None:
+        return await self._visits.visited(turn)
+
+    async def _one(self, turn: Turn, tenant: UUID) -> Tenant:
+        found = next((one for one in await self.all(turn) if one.id == tenant), None)
+        if found is None:
+            raise NotFound()
+        return found
 
     async def provide(self, turn: Turn, name: str) -> None:
         """Make the turn's tenant, unless it is there."""

@@ -23,7 +23,7 @@ from joserfc.jwk import KeySet, OKPKey
 from aibox.core.errors import BootRefused
 from aibox.core.keyring import Ring
 from aibox.core.turn import uuid7
-from aibox.identity import InvalidAudience, InvalidIssuer, InvalidToken, TokenExpired, WrongTokenType
+from aibox.identity import Door, InvalidAudience, InvalidIssuer, InvalidToken, TokenExpired, WrongTokenType
 
 AUDIENCE = "aibox-frontend"
 CLIENT = "aibox"
@@ -39,9 +39,9 @@ _HEADER_NAMES = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 
 
 class OwnIssuer(msgspec.Struct, frozen=True, kw_only=True):
-    """AIBox as an issuer: what is believed of tokens whose `iss` is exactly this."""
+    """AIBox as an issuer: what is believed of tokens whose `iss` is exactly one of these."""
 
-    iss: str
+    issuers: frozenset[str]
     keys: KeySet
     algs: tuple[str, ...]
     audiences: frozenset[str]
@@ -72,12 +72,13 @@ class AccessTokens:
     def __init__(self, ring: Ring, *, base_url: str, life: int, clock: Callable[[], float] = time.time) -> None:
         """`life` in seconds. Raises `BootRefused` (`boot_bad_key`) for a key that is no Ed25519 seed."""
         self.issuer = f"{base_url}/auth"
+        self.issuers: dict[Door, str] = {"auth": self.issuer, "egauth": f"{base_url}/egauth"}
         self.life = life
         self._clock = clock
         keys = [_signing_key(kid, seed) for kid, seed in ring.keys]
         self._signer = keys[0]
         own = OwnIssuer(
-            iss=self.issuer,
+            issuers=frozenset(self.issuers.values()),
             keys=KeySet([*keys]),
             algs=(ALGORITHM,),
             audiences=frozenset({AUDIENCE}),
@@ -87,11 +88,11 @@ class AccessTokens:
         )
         self._own = own
 
-    def issue(self, *, user: UUID, session: UUID) -> str:
-        """A token of `user` that lives for `life` seconds, or until `session` ends."""
+    def issue(self, *, user: UUID, session: UUID, door: Door = "auth") -> str:
+        """A token of `user` that lives for `life` seconds, or until `session` ends; `door` is where it is given out."""
         now = int(self._clock())
         claims = {
-            "iss": self.issuer,
+            "iss": self.issuers[door],
             "aud": AUDIENCE,
             "client_id": CLIENT,
             "sub": str(user),
@@ -134,7 +135,7 @@ class AccessTokens:
     def verify_parsed(self, token: str, parsed: "Parsed") -> Claims:
         """`verify` for a token that was read already."""
         issuer = self._own
-        if parsed.claims.get("iss") != issuer.iss:
+        if not self.is_own(parsed):
             raise InvalidIssuer()
         if parsed.header["kid"] not in {key.kid for key in issuer.keys.keys}:
             raise InvalidToken()
@@ -143,6 +144,11 @@ class AccessTokens:
         except (JoseError, ValueError):
             raise InvalidToken() from None
         return self._judge(parsed, issuer)
+
+    def is_own(self, parsed: "Parsed") -> bool:
+        """Whether a token names us as its issuer."""
+        iss = parsed.claims.get("iss")
+        return isinstance(iss, str) and iss in self._own.issuers
 
     def remaining(self, claims: Claims) -> float:
         """For how many seconds `verify` will still accept the token, its leeway included."""
@@ -168,7 +174,7 @@ class AccessTokens:
             user, session = UUID(claims["sub"]), UUID(claims["sid"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidToken() from None
-        return Claims(issuer=issuer.iss, user=user, session=session, expires=claims["exp"])
+        return Claims(issuer=claims["iss"], user=user, session=session, expires=claims["exp"])
 
 
 def check_times(claims: Mapping[str, Any], *, max_life: int, now: float) -> None:

@@ -11,6 +11,7 @@ from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody, QueryParameter
 from litestar.response import File
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_204_NO_CONTENT
@@ -40,6 +41,7 @@ from aibox.knowledge.wiki_routes import WikiController
 
 READ = {"policy": "memory.read_own", "scope": "knowledge"}
 WRITE = {"policy": "memory.write", "scope": "knowledge"}
+READY = ResponseSpec(Ingested, generate_examples=False, description="It was waited for, and can be found")
 DELETE = {"policy": "memory.delete", "scope": "knowledge"}
 SHARE = {"policy": "memory.share", "scope": "knowledge"}
 PEOPLE = {"policy": "admin.manage_users", "scope": "admin"}
@@ -58,7 +60,12 @@ class KnowledgeController(Controller):
 
     path = "/v1/knowledge"
 
-    @post("/ingest", opt={**WRITE, "media": "multipart/form-data"}, status_code=HTTP_202_ACCEPTED)
+    @post(
+        "/ingest",
+        opt={**WRITE, "media": "multipart/form-data"},
+        status_code=HTTP_202_ACCEPTED,
+        responses={HTTP_200_OK: READY},
+    )
     async def ingest(
         self,
         turn: NamedDependency[Turn],
@@ -85,7 +92,7 @@ class KnowledgeController(Controller):
             added = await knowledge.add(turn, upload)
         return await _answer(turn, knowledge, added, wait=wait)
 
-    @post("/ingest/text", opt=WRITE, status_code=HTTP_202_ACCEPTED)
+    @post("/ingest/text", opt=WRITE, status_code=HTTP_202_ACCEPTED, responses={HTTP_200_OK: READY})
     async def ingest_text(
         self,
         turn: NamedDependency[Turn],
@@ -99,7 +106,7 @@ class KnowledgeController(Controller):
         )
         return await _answer(turn, knowledge, added, wait=wait)
 
-    @post("/ingest/url", opt=WRITE, status_code=HTTP_202_ACCEPTED)
+    @post("/ingest/url", opt=WRITE, status_code=HTTP_202_ACCEPTED, responses={HTTP_200_OK: READY})
     async def ingest_url(
         self,
         turn: NamedDependency[Turn],

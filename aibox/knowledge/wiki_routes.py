@@ -4,6 +4,7 @@ from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
@@ -14,6 +15,7 @@ from aibox.knowledge.schemas import PageBody, PageDiff, PageList, VersionList
 READ = {"policy": "memory.read_own", "scope": "knowledge"}
 WRITE = {"policy": "memory.write", "scope": "knowledge"}
 DELETE = {"policy": "memory.delete", "scope": "knowledge"}
+CHANGED = ResponseSpec(Page, generate_examples=False, description="The page's next version")
 
 Version = Annotated[int, QueryParameter(ge=1)]
 
@@ -23,7 +25,7 @@ class WikiController(Controller):
 
     path = "/v1/knowledge/wiki"
 
-    @post(opt=WRITE, status_code=HTTP_201_CREATED)
+    @post(opt=WRITE, status_code=HTTP_201_CREATED, responses={HTTP_200_OK: CHANGED})
     async def save(
         self, turn: NamedDependency[Turn], wiki: NamedDependency[Wiki], data: JSONBody[PageBody]
     ) -> Response[Page]:

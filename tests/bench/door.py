@@ -18,6 +18,7 @@ from litestar.types import ASGIApp
 from aibox.app import build, create_app
 from aibox.core.turn import system_turn
 from aibox.gateway import LimitsSettings
+from aibox.gateway.serve import SERVED
 from aibox.identity import Client, TokenGrant
 from aibox.router import Settings as RouterSettings
 from aibox.settings import Settings
@@ -70,17 +71,25 @@ async def _batch(app: ASGIApp, credential: str | None) -> float:
         headers.append((b"authorization", f"Bearer {credential}".encode()))
     begin = time.process_time()
     for _ in range(BATCH):
-        status = await _ask(app, headers)
+        status = await ask(app, headers)
         if status != 204:
             raise RuntimeError(f"answered {status}")
     return time.process_time() - begin
 
 
-async def _ask(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> int:
+async def ask(
+    app: ASGIApp,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    method: str = "GET",
+    path: str = "/v1/auth/verify",
+    body: bytes = b"",
+) -> int:
+    """The status of one request, as our server would hand it to the application."""
     status = 0
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         nonlocal status
@@ -90,16 +99,16 @@ async def _ask(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> int:
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": method,
         "scheme": "http",
-        "path": "/v1/auth/verify",
-        "raw_path": b"/v1/auth/verify",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "headers": [*headers],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 8080),
-        "state": {},
+        "state": {SERVED: True},
     }
     await app(scope, receive, send)
     return status

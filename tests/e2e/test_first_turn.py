@@ -63,7 +63,7 @@ def page(browser: Browser, installation: Installation) -> Page:
     """The owner's page, signed in by the setup link."""
     page = browser.new_page()
     page.goto(installation.setup_link)
-    page.get_by_label("Name", exact=True).fill(OWNER["name"])
+    page.get_by_label("Your name").fill(OWNER["name"])
     page.get_by_label("E-mail").fill(OWNER["email"])
     page.locator("input[type=password]").first.fill(OWNER["password"])
     page.get_by_role("button", name="Create").click()

@@ -307,7 +307,7 @@ def test_every_page_fits_a_phone(page: Page, browser: Browser, one: Installation
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_with_several_tenants_one_is_made_joined_and_suspended(browser: Browser) -> None:
+def test_with_several_tenants_one_is_made_joined_entered_and_suspended(browser: Browser) -> None:
     with installed(AIBOX_ROUTER_LOCAL="false", AIBOX_TENANCY_MODE="multi") as several:
         several.admin("users", "roles", OWNER["email"], "owner", "platform_admin")
         page, desk = new_page(browser, several), new_page(browser, several)
@@ -330,6 +330,25 @@ def test_with_several_tenants_one_is_made_joined_and_suspended(browser: Browser)
         sign_in(desk, "eve@babbage.example", PASSWORD, organisation="babbage ltd")
         desk.goto("/admin/tenants")
         expect(desk.get_by_text("This page is not yours to see")).to_be_visible()
+
+        stale = page.context.new_page()  # a second page, which does not know where its session goes
+        stale.goto("/admin/users")
+        expect(stale.get_by_text(OWNER["email"])).to_be_visible()
+        page.get_by_role("button", name="Enter Babbage Ltd").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Enter").click()
+        expect(page.get_by_test_id("visit")).to_contain_text("You are inside Babbage Ltd as an owner")
+        page.goto("/admin/users")
+        expect(page.get_by_text("eve@babbage.example")).to_be_visible()
+        expect(page.get_by_text(OWNER["email"])).not_to_be_visible()
+        page.set_viewport_size({"width": 375, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        page.set_viewport_size({"width": 1280, "height": 900})
+        stale.get_by_role("link", name="Guardrail").click()
+        expect(stale.get_by_test_id("visit")).to_be_visible()  # it noticed, and began anew
+        stale.close()
+        page.get_by_test_id("visit").get_by_role("button", name="Leave").click()
+        expect(page.get_by_test_id("visit")).not_to_be_visible()
+        expect(page.get_by_test_id("tenant").first).to_contain_text("yours")
 
         page.get_by_role("button", name="Suspend Babbage Ltd").click()
         page.get_by_role("alertdialog").get_by_role("button", name="Suspend").click()

@@ -116,6 +116,9 @@ def test_a_user_who_is_added_signs_in_until_suspended(one: Installation, console
     assert added == f"Added {BOB} as member.\n"
     session = sign_in(one, BOB, first).json()
     assert console("users", "roles", BOB, "viewer", "admin") == f"{BOB} is admin, viewer.\n"
+    theirs, *there_are = console("users", "roles", BOB).splitlines()
+    assert theirs == f"{BOB} is admin, viewer."
+    assert [line.split("\t")[0] for line in there_are] == ["owner", "admin", "member", "viewer"]
     assert console("users", "list").splitlines() == [
         f"{OWNER['email']}\t{OWNER['name']}\towner\tactive",
         f"{BOB}\tBob\tadmin,viewer\tactive",
@@ -239,6 +242,18 @@ def test_the_installed_program_is_that_console(one: Installation) -> None:
 def test_migrate_beside_a_running_server_finds_nothing_to_do(one: Installation, owner: httpx.Client) -> None:
     assert one.aibox("migrate") == "The database is at this version.\n"
     assert owner.get("/healthz").status_code == 200
+
+
+def test_people_are_invited_from_the_console(one: Installation, owner: httpx.Client, console: Console) -> None:
+    link = console("users", "invite", "grace@example.com", "--role", "viewer", "--days", "3").strip()
+    token = {"token": link.partition("#token=")[2]}
+    assert httpx.post(f"{one.url}/v1/auth/invitation", json=token).json()["email"] == "grace@example.com"
+    assert console("users", "invitations").startswith("grace@example.com\tviewer\tuntil 20")
+    assert console("users", "uninvite", "Grace@example.com") == "The link of grace@example.com opens no more.\n"
+    assert httpx.post(f"{one.url}/v1/auth/invitation", json=token).json()["code"] == "challenge_invalid"
+    assert console("users", "invitations") == ""
+    code, _, error = console.run("users", "uninvite", "grace@example.com")
+    assert (code, error) == (1, "aibox-admin: grace@example.com has no open invitation. (not_found)\n")
 
 
 @pytest.mark.parametrize("arguments", [["dance"], ["users", "add", BOB]], ids=["no such command", "lacks its name"])

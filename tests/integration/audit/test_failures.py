@@ -89,6 +89,23 @@ async def opened(urls: Urls, folder: Path, objects: FileObjects) -> AsyncGenerat
         yield Bench(kernel, objects, audit)
 
 
+async def dump(bench: Bench) -> None:
+    """Keep what is stored now."""
+    tables = STORED.split(", ")
+    await execute_as_owner(
+        bench, "".join(f"CREATE TABLE public.{t.replace('.', '_')} AS SELECT * FROM {t};" for t in tables)
+    )
+
+
+async def restore(bench: Bench) -> None:
+    """Put back what `dump` kept, in place of all that is stored."""
+    await execute_as_owner(bench, f"TRUNCATE {STORED} CASCADE")
+    for table in STORED.split(", "):
+        old = f"public.{table.replace('.', '_')}"
+        identity = " OVERRIDING SYSTEM VALUE" if table == "core.event" else ""
+        await execute_as_owner(bench, f"INSERT INTO {table}{identity} SELECT * FROM {old}")
+
+
 async def judged(bench: Bench) -> list[str]:
     """What the check from outside finds wrong."""
     connection = await asyncpg.connect(bench.kernel.urls.owner)
@@ -309,18 +326,11 @@ async def test_f6_an_hour_back_and_forth_never_takes_the_logs_time_back(bench: B
 async def test_f7_a_database_from_an_old_dump_is_not_signed_and_says_why(bench: Bench) -> None:
     await bench.many(3)
     await bench.audit.sealer.seal_pending()
-    tables = STORED.split(", ")
-    await execute_as_owner(
-        bench, "".join(f"CREATE TABLE public.{t.replace('.', '_')} AS SELECT * FROM {t};" for t in tables)
-    )
+    await dump(bench)
     await bench.many(4)
     await bench.audit.sealer.seal_pending()
     await bench.audit.copy_heads_out()
-    await execute_as_owner(bench, f"TRUNCATE {STORED} CASCADE")
-    for table in tables:
-        old = f"public.{table.replace('.', '_')}"
-        identity = " OVERRIDING SYSTEM VALUE" if table == "core.event" else ""
-        await execute_as_owner(bench, f"INSERT INTO {table}{identity} SELECT * FROM {old}")
+    await restore(bench)
 
     restarted = bench.replica()
     await restarted.copies.look()

@@ -23,10 +23,12 @@ from aibox.gateway.media import require_json
 from aibox.identity import Settings, TenancySettings, User
 from aibox.identity.account_routes import ROUTES as ACCOUNT_ROUTES
 from aibox.identity.admin_routes import ROUTES as ADMIN_ROUTES
+from aibox.identity.egauth_routes import ROUTES as EGAUTH_ROUTES
 from aibox.identity.middleware import TurnMiddleware
 from aibox.identity.policy import check_routes, require_policy
 from aibox.identity.routes import ROUTES
 from aibox.identity.service import IdentityService
+from aibox.identity.winbind import Verifier
 from aibox.stores import Cache, CacheSettings
 from aibox.stores.cache import open_cache
 from tests.conftest import Kernel
@@ -55,6 +57,7 @@ class House(Struct, frozen=True, kw_only=True):
     identity: IdentityService
     cache: Cache
     app: ASGIApp
+    base: str = BASE
 
     @property
     def console(self) -> Turn:
@@ -63,8 +66,12 @@ class House(Struct, frozen=True, kw_only=True):
 
     def http(self, **headers: str) -> httpx.AsyncClient:
         """A client without credentials other than `headers`."""
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.7", 4711))  # type: ignore[arg-type]
-        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
+        return self.connection(4711, **headers)
+
+    def connection(self, port: int, **headers: str) -> httpx.AsyncClient:
+        """As `http`, on a connection of its own: the one from `port`."""
+        transport = httpx.ASGITransport(self.app, client=("192.0.2.7", port))  # type: ignore[arg-type]
+        return httpx.AsyncClient(transport=transport, base_url=self.base, headers=headers)
 
     async def person(self, name: str = "ada", *roles: str) -> User:
         email = f"{name}@example.org"
@@ -83,7 +90,7 @@ class House(Struct, frozen=True, kw_only=True):
     @contextlib.asynccontextmanager
     async def browser(self, name: str = "ada") -> AsyncGenerator[httpx.AsyncClient]:
         """A browser signed in as that person, which sends what a page of ours would."""
-        async with self.http(Origin=BASE, **{"Sec-Fetch-Site": "same-origin"}) as http:
+        async with self.http(Origin=self.base, **{"Sec-Fetch-Site": "same-origin"}) as http:
             body = {"username": f"{name}@example.org", "password": PASSWORD}
             answer = await http.post("/v1/auth/login", json=body)
             assert answer.status_code == 200, answer.text
@@ -106,6 +113,8 @@ async def opened(
     settings: Settings | None = None,
     tenancy: TenancySettings | None = None,
     mail: Mail | None = None,
+    base: str = BASE,
+    verifier: Verifier | None = None,
 ) -> AsyncGenerator[House]:
     cache = open_cache(CacheSettings(url=cache_url))
     http = Outgoing(HttpSettings(internal_hosts=("127.0.0.1",)))
@@ -120,13 +129,15 @@ async def opened(
         http=http,
         cache=cache,
         mail=mail or Mail(MailSettings()),
-        base_url=BASE,
+        base_url=base,
+        verifier=verifier,
     )
     async with cache.run(), http.run(), identity.run(kernel.tasks):
-        yield House(kernel=kernel, identity=identity, cache=cache, app=application(kernel, identity))
+        app = application(kernel, identity, base=base)
+        yield House(kernel=kernel, identity=identity, cache=cache, app=app, base=base)
 
 
-def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
+def application(kernel: Kernel, identity: IdentityService, *, base: str = BASE) -> ASGIApp:
     async def current_turn(request: Request[Any, Any, Any]) -> Turn:
         turn: Turn = request.scope["state"]["turn"]
         return turn
@@ -138,9 +149,10 @@ def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
         "invitations": identity.invitations,
         "sign_in_services": identity.sign_in_services,
         "tenants": identity.tenants,
+        "windows": identity.windows,
     }
     app = Litestar(
-        [*ROUTES, *ACCOUNT_ROUTES, *ADMIN_ROUTES, whoami, chat],
+        [*ROUTES, *ACCOUNT_ROUTES, *ADMIN_ROUTES, *EGAUTH_ROUTES, whoami, chat],
         dependencies={
             "turn": Provide(current_turn),
             **{name: _provided(service) for name, service in services.items()},
@@ -151,7 +163,7 @@ def application(kernel: Kernel, identity: IdentityService) -> ASGIApp:
         logging_config=None,
     )
     check_routes(app)
-    return Guard(TurnMiddleware(app, identity, kernel.log), GatewaySettings(), public_url="", base_url=BASE)
+    return Guard(TurnMiddleware(app, identity, kernel.log), GatewaySettings(), public_url="", base_url=base)
 
 
 def _provided(service: object) -> Provide:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import RequestFactory
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aibox.core.errors import BootRefused
@@ -32,10 +32,11 @@ def test_b06_believing_every_proxy_does_not_start(proxies: tuple[str, ...]) -> N
     [
         (OperationalError("SELECT secret", None, Exception("gone")), 503, "state_unavailable"),
         (PoolTimeoutError("QueuePool limit"), 503, "state_unavailable"),
+        (DBAPIError("SELECT secret", None, Exception("$2: 2e30 (value out of int64 range)")), 422, "validation_failed"),
         (IntegrityError("INSERT secret", None, Exception("duplicate")), 500, "internal"),
     ],
 )
-def test_a_lost_database_is_unavailable_and_a_refused_statement_is_a_bug(
+def test_a_lost_database_is_unavailable_a_number_beyond_it_no_number_and_a_refused_statement_a_bug(
     error: Exception, status: int, code: str
 ) -> None:
     request: Any = RequestFactory().get("/v1/x")

@@ -4,11 +4,17 @@ import { type ApiError, errorFrom, unreachable } from "./errors";
 import type { paths } from "./schema";
 
 let csrfToken: string | null = null;
+let tenant: string | null = null;
 let signedOut: () => void = () => {};
 
 /** Remembers the token that /me, sign-in and setup hand out. */
 export function rememberCsrfToken(session: { csrfToken?: string | null }): void {
   csrfToken = session.csrfToken ?? null;
+}
+
+/** Remembers the tenant that this page acts in: one's own, unless the session has entered another. */
+export function rememberPlace(me: { user: { tenantId: string }; visiting?: { id: string } | null }): void {
+  tenant = me.visiting?.id ?? me.user.tenantId;
 }
 
 /** Called when the server no longer knows our session. */
@@ -22,15 +28,25 @@ const NO_SESSION = new Set(["missing_token", "session_revoked", "invalid_token",
 /** Tells the app when a refusal means that the session has ended. */
 export function noticeRefusal(error: ApiError): void {
   if (error.status === 401 && NO_SESSION.has(error.code)) signedOut();
+  // Another page of this browser entered or left a tenant: what is shown here is not of where we are.
+  if (error.code === "tenant_mismatch") window.location.assign("/");
 }
 
-export function csrfHeader(): Record<string, string> {
-  return csrfToken ? { "X-CSRF-Token": csrfToken } : {};
+/** Routes that act in one's own tenant wherever the session is; on all others the page says which one it means. */
+const AT_HOME = /^\/v1\/(auth|admin\/tenants)(\/|$)/;
+
+/** The headers of a request of ours: the session's token where something changes, and the tenant that is meant. */
+export function sessionHeaders(path: string, method = "POST"): Record<string, string> {
+  return {
+    ...(method !== "GET" && csrfToken && { "X-CSRF-Token": csrfToken }),
+    ...(tenant && !AT_HOME.test(path) && { "X-Tenant-ID": tenant }),
+  };
 }
 
-const csrf: Middleware = {
+const session: Middleware = {
   onRequest({ request }) {
-    if (request.method !== "GET" && csrfToken) request.headers.set("X-CSRF-Token", csrfToken);
+    const headers = sessionHeaders(new URL(request.url).pathname, request.method);
+    for (const [name, value] of Object.entries(headers)) request.headers.set(name, value);
     return request;
   },
 };
@@ -39,7 +55,7 @@ const csrf: Middleware = {
 export const origin = globalThis.location.origin;
 
 export const api = createClient<paths>({ baseUrl: origin, credentials: "same-origin" });
-api.use(csrf);
+api.use(session);
 
 /** Awaits a call of `api`: its data, or an `ApiError` thrown. */
 export async function answer<T>(

@@ -1,5 +1,5 @@
 // Opens the streams of a run: a new one with POST /v1/chat/stream, a running one with GET …/events.
-import { csrfHeader, noticeRefusal, origin } from "./client";
+import { noticeRefusal, origin, sessionHeaders } from "./client";
 import { ApiError, readError, unreachable } from "./errors";
 import { SseParser } from "./sse";
 import type { RunEvent } from "./types";
@@ -25,7 +25,7 @@ export interface ChatRequest {
 export async function startRun(chat: ChatRequest): Promise<OpenStream> {
   const response = await open("/v1/chat/stream", {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...csrfHeader() },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
       messages: [{ role: "user", content: chat.text }],
       session_id: chat.sessionId,
@@ -50,7 +50,11 @@ async function open(path: string, init: RequestInit): Promise<Response> {
     response = await fetch(origin + path, {
       ...init,
       credentials: "same-origin",
-      headers: { Accept: "text/event-stream", ...init.headers },
+      headers: {
+        Accept: "text/event-stream",
+        ...sessionHeaders(path, init.method ?? "GET"),
+        ...init.headers,
+      },
     });
   } catch {
     // fetch rejects only when there was no answer at all.

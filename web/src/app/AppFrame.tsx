@@ -8,6 +8,7 @@ import { useMe } from "../features/auth/session";
 import { AddProviderDialog } from "../features/chat/AddProviderDialog";
 import { CommandPalette } from "../features/palette/CommandPalette";
 import { Sidebar } from "../features/sessions/Sidebar";
+import { VisitBar } from "../features/tenants/VisitBar";
 import { FrameContext } from "./frame";
 
 export function AppFrame() {
@@ -16,7 +17,8 @@ export function AppFrame() {
   const [providerHelp, setProviderHelp] = useState(false);
   const { pathname } = useLocation();
   const navigate = useNavigate();
-  const mayAddProviders = mayAdmin(useMe(), "manage_providers");
+  const me = useMe();
+  const mayAddProviders = mayAdmin(me, "manage_providers");
   // The administration brings a navigation of its own.
   const inAdmin = /^\/admin(\/|$)/.test(pathname);
   const inChat = pathname === "/" || pathname.startsWith("/c/");
@@ -63,16 +65,19 @@ export function AppFrame() {
       >
         {inChat ? "Skip to the message box" : "Skip to the page"}
       </a>
-      <div className="flex h-dvh">
-        {!inAdmin && (
-          <div className="hidden w-72 shrink-0 border-r border-line md:block">
-            <Sidebar />
+      <div className="flex h-dvh flex-col">
+        {me.visiting && <VisitBar tenant={me.visiting} />}
+        <div className="flex min-h-0 flex-1">
+          {!inAdmin && (
+            <div className="hidden w-72 shrink-0 border-r border-line md:block">
+              <Sidebar />
+            </div>
+          )}
+          <div className="min-w-0 flex-1">
+            <StepUpProvider>
+              <Outlet />
+            </StepUpProvider>
           </div>
-        )}
-        <div className="min-w-0 flex-1">
-          <StepUpProvider>
-            <Outlet />
-          </StepUpProvider>
         </div>
       </div>
       <Dialog.Root open={drawer} onOpenChange={setDrawer}>

@@ -2,17 +2,15 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { ArrowRight } from "lucide-react";
-import { type FormEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { answer, api } from "../../api/client";
 import { ApiError } from "../../api/errors";
 import { Button } from "../../ui/Button";
-import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
 import { Skeleton } from "../../ui/Skeleton";
 import { AuthPage } from "./AuthPage";
-import { fieldErrors, signInMessage } from "./messages";
-import { NewPasswordField } from "./NewPasswordField";
-import { judgePassword } from "./password";
+import { signInMessage } from "./messages";
+import { NewAccountForm } from "./NewAccountForm";
 import type { Pending } from "./pending";
 import { RecoveryCodes } from "./RecoveryCodes";
 import { SecondFactor } from "./SecondFactor";
@@ -108,7 +106,15 @@ function Welcome({ token, onStep }: WelcomeProps) {
           or with a password
         </p>
       )}
-      {byPassword && <AccountForm token={token} email={welcome.data.email} onStep={onStep} />}
+      {byPassword && (
+        <NewAccountForm
+          action="Make my account"
+          email={welcome.data.email}
+          create={({ name, password }) => acceptInvitation({ token, name, password })}
+          onCreated={onStep}
+          refusal={(error) => <Notice kind="danger">{signInMessage(error)}</Notice>}
+        />
+      )}
     </AuthPage>
   );
 }
@@ -140,59 +146,6 @@ function OtherServices({
         </Button>
       ))}
     </div>
-  );
-}
-
-function AccountForm({ token, email, onStep }: WelcomeProps & { email: string }) {
-  const [name, setName] = useState("");
-  const [password, setPassword] = useState("");
-  const feedback = judgePassword(password);
-  const acceptance = useMutation({
-    mutationFn: () => acceptInvitation({ token, name: name.trim(), password }),
-    onSuccess: onStep,
-  });
-  const errors = fieldErrors(acceptance.error, ["name", "password"]);
-
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (feedback.acceptable && name.trim()) acceptance.mutate();
-  };
-
-  return (
-    <form onSubmit={submit} className="mt-5 space-y-4">
-      {acceptance.error && Object.keys(errors).length === 0 && (
-        <Notice kind="danger">{signInMessage(acceptance.error)}</Notice>
-      )}
-      {errors.form && <Notice kind="danger">{errors.form}</Notice>}
-      {/* For password managers, which look for whose password it is. */}
-      <input type="text" name="username" autoComplete="username" value={email} readOnly hidden />
-      <Field
-        label="Your name"
-        name="name"
-        autoComplete="name"
-        autoFocus
-        required
-        maxLength={200}
-        value={name}
-        onChange={(event) => setName(event.target.value)}
-        error={errors.name}
-      />
-      <NewPasswordField
-        label="Password"
-        value={password}
-        onValue={setPassword}
-        feedback={feedback}
-        error={errors.password}
-      />
-      <Button
-        type="submit"
-        className="w-full"
-        busy={acceptance.isPending}
-        disabled={!feedback.acceptable || !name.trim()}
-      >
-        Make my account
-      </Button>
-    </form>
   );
 }
 

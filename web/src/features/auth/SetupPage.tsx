@@ -1,16 +1,13 @@
 // The one-time setup link: creates the owner. The token stands in the fragment, so that no log ever holds it.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { ApiError } from "../../api/errors";
-import { Button } from "../../ui/Button";
 import { Command } from "../../ui/copy";
-import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
 import { AuthPage } from "./AuthPage";
-import { fieldErrors, waitText } from "./messages";
-import { NewPasswordField } from "./NewPasswordField";
-import { judgePassword } from "./password";
+import { waitText } from "./messages";
+import { NewAccountForm } from "./NewAccountForm";
 import { authConfigQuery, setUp } from "./session";
 
 function tokenFromFragment(): string {
@@ -34,66 +31,17 @@ export function SetupPage() {
 function OwnerForm({ token }: { token: string }) {
   const queryClient = useQueryClient();
   const navigate = useNavigate();
-  const [name, setName] = useState("");
-  const [email, setEmail] = useState("");
-  const [password, setPassword] = useState("");
-  const feedback = judgePassword(password);
-  const creation = useMutation({
-    mutationFn: () => setUp(queryClient, { token, name: name.trim(), email: email.trim(), password }),
-    onSuccess: () => navigate({ to: "/", replace: true }),
-  });
-  const errors = fieldErrors(creation.error, ["name", "email", "password"]);
-
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (feedback.acceptable) creation.mutate();
-  };
-
   return (
     <AuthPage title="Create the owner" aside="AIBox runs on your machine. Nothing you enter here leaves it.">
       <p className="mt-2 text-ink-2">
         The owner manages people, models and rules of this AIBox. The link works once.
       </p>
-      <form onSubmit={submit} className="mt-5 space-y-4">
-        {creation.error && Object.keys(errors).length === 0 && <SetupFailure error={creation.error} />}
-        {errors.form && <Notice kind="danger">{errors.form}</Notice>}
-        <Field
-          label="Name"
-          name="name"
-          autoComplete="name"
-          autoFocus
-          required
-          maxLength={200}
-          value={name}
-          onChange={(event) => setName(event.target.value)}
-          error={errors.name}
-        />
-        <Field
-          label="E-mail"
-          type="email"
-          name="email"
-          autoComplete="username"
-          required
-          value={email}
-          onChange={(event) => setEmail(event.target.value)}
-          error={errors.email}
-        />
-        <NewPasswordField
-          label="Password"
-          value={password}
-          onValue={setPassword}
-          feedback={feedback}
-          error={errors.password}
-        />
-        <Button
-          type="submit"
-          className="w-full"
-          busy={creation.isPending}
-          disabled={!feedback.acceptable || !name.trim() || !email.trim()}
-        >
-          Create owner and sign in
-        </Button>
-      </form>
+      <NewAccountForm
+        action="Create owner and sign in"
+        create={(account) => setUp(queryClient, { token, ...account })}
+        onCreated={() => void navigate({ to: "/", replace: true })}
+        refusal={(error) => <SetupFailure error={error} />}
+      />
     </AuthPage>
   );
 }

@@ -1,7 +1,7 @@
 // Sign-in: with a password, or with another sign-in service; then the second factor where one is asked for.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
-import { ArrowRight, Fingerprint } from "lucide-react";
+import { AppWindow, ArrowRight, Fingerprint } from "lucide-react";
 import { type FormEvent, useEffect, useState } from "react";
 import { ApiError } from "../../api/errors";
 import { Button } from "../../ui/Button";
@@ -16,7 +16,14 @@ import { canUsePasskeys } from "./passkey";
 import { type Pending, pendingFromFragment, type Refused, refusedFromFragment } from "./pending";
 import { RecoveryCodes } from "./RecoveryCodes";
 import { SecondFactor } from "./SecondFactor";
-import { authConfigQuery, idpsQuery, type SignInStep, signIn, signInByPasskey } from "./session";
+import {
+  authConfigQuery,
+  idpsQuery,
+  type SignInStep,
+  signIn,
+  signInByPasskey,
+  signInByWindows,
+} from "./session";
 import { useCountdown } from "./useCountdown";
 
 const route = getRouteApi("/sign-in");
@@ -141,7 +148,8 @@ function FirstStep({ next, refused, ...form }: FirstStepProps) {
       )}
       {byPassword && <PasswordForm {...form} tenantAsked={config.data?.tenantAsked ?? false} />}
       {config.data?.passkeyLoginEnabled && canUsePasskeys() && <PasskeySignIn onStep={form.onStep} />}
-      {!byPassword && others.length === 0 && (
+      {config.data?.windowsLoginEnabled && <WindowsSignIn onStep={form.onStep} />}
+      {!byPassword && others.length === 0 && !config.data?.windowsLoginEnabled && (
         <p className="mt-3 text-ink-2">
           Sign-in with a password is turned off here, and no other way is set up. Ask your administrator.
         </p>
@@ -222,6 +230,23 @@ function PasskeySignIn({ onStep }: Pick<FirstStepProps, "onStep">) {
       <Button look="quiet" className="w-full" busy={attempt.isPending} onClick={() => attempt.mutate()}>
         {!attempt.isPending && <Fingerprint aria-hidden className="size-4.5 text-accent" />}
         Sign in with a passkey
+      </Button>
+    </div>
+  );
+}
+
+function WindowsSignIn({ onStep }: Pick<FirstStepProps, "onStep">) {
+  const attempt = useMutation({ mutationFn: signInByWindows, onSuccess: onStep });
+  return (
+    <div className="mt-5 border-t border-line pt-5">
+      {attempt.error && (
+        <Notice kind="danger" className="mb-3">
+          {signInMessage(attempt.error)}
+        </Notice>
+      )}
+      <Button look="quiet" className="w-full" busy={attempt.isPending} onClick={() => attempt.mutate()}>
+        {!attempt.isPending && <AppWindow aria-hidden className="size-4.5 text-accent" />}
+        Sign in with Windows
       </Button>
     </div>
   );

@@ -16,6 +16,11 @@ export function signInMessage(error: unknown): string {
   switch (error.code) {
     case "invalid_credentials":
       return "This e-mail address and password do not belong together.";
+    case "ntlm_refused":
+      return "The Windows account was refused: another password, or something stands between this browser and AIBox.";
+    case "missing_token":
+    case "ntlm_challenge":
+      return "This browser answers with no Windows account here. Ask your administrator to allow it for this address.";
     case "rate_limited":
       return error.retryAfter === null
         ? "Too many attempts. Wait a few minutes, then try again."

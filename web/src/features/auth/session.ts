@@ -1,6 +1,6 @@
 // Who is signed in: asked once, remembered with the CSRF token, forgotten on sign-out.
 import { type QueryClient, queryOptions, useSuspenseQuery } from "@tanstack/react-query";
-import { answer, api, rememberCsrfToken } from "../../api/client";
+import { answer, api, rememberCsrfToken, rememberPlace } from "../../api/client";
 import { isRecord } from "../../api/errors";
 import type { Me } from "../../api/types";
 import { signWithPasskey } from "./passkey";
@@ -11,6 +11,7 @@ export const meQuery = queryOptions({
   queryFn: async (): Promise<Me> => {
     const me = await answer(api.GET("/v1/auth/me"));
     rememberCsrfToken(me);
+    rememberPlace(me);
     return me;
   },
   staleTime: Number.POSITIVE_INFINITY,
@@ -51,6 +52,11 @@ export async function signInByPasskey(): Promise<SignInStep | null> {
   return stepFrom(
     await answer<unknown>(api.POST("/v1/auth/passkey", { body: { challenge_token, assertion } })),
   );
+}
+
+/** By the Windows account that the browser knows or asks for: it answers NTLM's challenge itself. */
+export async function signInByWindows(): Promise<SignInStep> {
+  return stepFrom(await answer<unknown>(api.POST("/egauth/ntlm")));
 }
 
 export async function acceptInvitation(body: {

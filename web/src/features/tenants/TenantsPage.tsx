@@ -16,7 +16,7 @@ import { AdminPage } from "../admin/AdminFrame";
 import { useMe } from "../auth/session";
 import { InvitationLink } from "../users/InvitationLink";
 import { STATES } from "../users/people";
-import { type Tenant, tenantsQuery, useAddTenant, useSetStatus } from "./queries";
+import { type Tenant, tenantsQuery, useAddTenant, useEnter, useSetStatus } from "./queries";
 
 export default function TenantsPage() {
   const tenants = useQuery(tenantsQuery);
@@ -41,8 +41,9 @@ export default function TenantsPage() {
 }
 
 function TenantsTable({ tenants }: { tenants: Tenant[] }) {
-  const { user } = useMe();
+  const { user, visiting } = useMe();
   const [asked, setAsked] = useState<Tenant | null>(null);
+  const [entering, setEntering] = useState<Tenant | null>(null);
   return (
     <>
       <Table caption="Tenants">
@@ -62,6 +63,7 @@ function TenantsTable({ tenants }: { tenants: Tenant[] }) {
               <Td>
                 <span className="font-medium">{tenant.name}</span>
                 {tenant.id === user.tenantId && <span className="ml-2 text-xs text-ink-3">yours</span>}
+                {tenant.id === visiting?.id && <span className="ml-2 text-xs text-warn">you are inside</span>}
                 <p className="hidden font-mono text-xs whitespace-nowrap text-ink-3 sm:block">{tenant.id}</p>
               </Td>
               <Td>
@@ -72,23 +74,36 @@ function TenantsTable({ tenants }: { tenants: Tenant[] }) {
               <Td className="hidden whitespace-nowrap text-ink-2 sm:table-cell">
                 {dateText(tenant.created_at)}
               </Td>
-              <Td className="text-right">
-                {tenant.id !== user.tenantId && tenant.status !== "deleted" && (
-                  <Button
-                    look="quiet"
-                    className="h-9"
-                    aria-label={`${tenant.status === "active" ? "Suspend" : "Let in"} ${tenant.name}`}
-                    onClick={() => setAsked(tenant)}
-                  >
-                    {tenant.status === "active" ? "Suspend" : "Let in again"}
-                  </Button>
-                )}
+              <Td>
+                <div className="flex flex-wrap justify-end gap-2">
+                  {tenant.id !== user.tenantId && tenant.status === "active" && !visiting && (
+                    <Button
+                      look="quiet"
+                      className="h-9"
+                      aria-label={`Enter ${tenant.name}`}
+                      onClick={() => setEntering(tenant)}
+                    >
+                      Enter
+                    </Button>
+                  )}
+                  {tenant.id !== user.tenantId && tenant.status !== "deleted" && (
+                    <Button
+                      look="quiet"
+                      className="h-9"
+                      aria-label={`${tenant.status === "active" ? "Suspend" : "Let in"} ${tenant.name}`}
+                      onClick={() => setAsked(tenant)}
+                    >
+                      {tenant.status === "active" ? "Suspend" : "Let in again"}
+                    </Button>
+                  )}
+                </div>
               </Td>
             </tr>
           ))}
         </tbody>
       </Table>
       {asked && <StatusQuestion tenant={asked} onClose={() => setAsked(null)} />}
+      {entering && <EnterQuestion tenant={entering} onClose={() => setEntering(null)} />}
     </>
   );
 }
@@ -108,6 +123,23 @@ function StatusQuestion({ tenant, onClose }: { tenant: Tenant; onClose: () => vo
       {isActive
         ? "All its people and keys are refused within a second. Nothing of theirs is deleted."
         : "Its people and keys work again as before."}
+    </Confirm>
+  );
+}
+
+function EnterQuestion({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
+  const enter = useEnter(tenant.id);
+  return (
+    <Confirm
+      title={`Enter ${tenant.name}?`}
+      action="Enter"
+      busy={enter.isPending}
+      error={enter.error}
+      onConfirm={() => enter.mutate()}
+      onClose={onClose}
+    >
+      You act there as an owner until you leave. Its log and yours say that you came and left; what you do
+      inside stands in its own.
     </Confirm>
   );
 }

@@ -24,6 +24,25 @@ export function useSetStatus(tenant_id: string) {
   );
 }
 
+/** Entering and leaving load the page anew: nothing of the tenant before stays in memory. */
+export function useEnter(tenant_id: string) {
+  const fresh = useFresh();
+  return useMutation({
+    mutationFn: () =>
+      fresh(() =>
+        answer(api.POST("/v1/admin/tenants/{tenant_id}/enter", { params: { path: { tenant_id } } })),
+      ),
+    onSuccess: () => window.location.assign("/admin"),
+  });
+}
+
+export function useLeave() {
+  return useMutation({
+    mutationFn: () => answer(api.POST("/v1/admin/tenants/leave")),
+    onSuccess: () => window.location.assign("/admin/tenants"),
+  });
+}
+
 function useChange<Variables, Data>(change: (variables: Variables) => Promise<Data>) {
   const queryClient = useQueryClient();
   const fresh = useFresh();

@@ -11,7 +11,7 @@ import { Notice } from "../../ui/Notice";
 import { Skeleton } from "../../ui/Skeleton";
 import { useMe } from "../auth/session";
 import { rolesQuery } from "../roles/queries";
-import { mayManage, rightsOf } from "./people";
+import { mayManage, rightsOf, WINDOWS } from "./people";
 import { type Person, permissionsQuery, useChangePerson, useResetFactors, useSignOutPerson } from "./queries";
 import { RolesField } from "./RolesField";
 
@@ -75,7 +75,9 @@ function PersonForm({ person, managed }: { person: Person; managed: boolean }) {
       />
       {person.issuer && (
         <p className="text-sm text-ink-3">
-          Signs in by {person.issuer}. Where that service decides the roles, its next token replaces these.
+          {person.issuer === WINDOWS
+            ? "Signs in with a Windows account, and so administers nothing, whatever these roles say."
+            : `Signs in by ${person.issuer}. Where that service decides the roles, its next token replaces these.`}
         </p>
       )}
       {failure && <Failure error={failure} />}

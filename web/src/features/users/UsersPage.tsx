@@ -16,7 +16,7 @@ import { Invitations } from "./Invitations";
 import { InviteDialog } from "./InviteDialog";
 import { NewPersonDialog } from "./NewPersonDialog";
 import { PersonSheet } from "./PersonSheet";
-import { found, roleLabel, STATES } from "./people";
+import { found, issuerName, roleLabel, STATES } from "./people";
 import { type Person, peopleQuery } from "./queries";
 
 export default function UsersPage() {
@@ -153,5 +153,5 @@ function StateBadge({ status }: { status: string }) {
 }
 
 function Issuer({ iss }: { iss: string }) {
-  return <span title={iss}>By {URL.canParse(iss) ? new URL(iss).host : iss}</span>;
+  return <span title={iss}>By {issuerName(iss)}</span>;
 }

@@ -1,7 +1,7 @@
 // Who is found, who may change whom, and what rights are called.
 import { expect, test } from "vitest";
 import type { Role } from "../roles/queries";
-import { found, mayGive, mayManage, newPassword, rightsOf } from "./people";
+import { found, issuerName, mayGive, mayManage, newPassword, rightsOf, WINDOWS } from "./people";
 import type { Person } from "./queries";
 
 const person = (name: string, email: string, ...roles: string[]): Person => ({
@@ -74,4 +74,10 @@ test("a new password skips bytes that would favour some letters", () => {
   const random = (bytes: Uint8Array) => bytes.fill(calls++ === 0 ? 255 : 0);
   expect(newPassword(random)).toBe("aaaaa-aaaaa-aaaaa-aaaaa");
   expect(calls).toBe(2);
+});
+
+test("who vouches for a person is named by its host, and Windows by its name", () => {
+  expect(issuerName("https://login.example/tenant/v2.0")).toBe("login.example");
+  expect(issuerName(WINDOWS)).toBe("Windows account");
+  expect(issuerName("corp")).toBe("corp");
 });

@@ -81,3 +81,12 @@ export function newPassword(random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Arr
 function fill(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
   return crypto.getRandomValues(bytes);
 }
+
+/** Who vouches for people with a Windows account. */
+export const WINDOWS = "winbind:";
+
+/** Who vouches for a person, in a word. */
+export function issuerName(iss: string): string {
+  if (iss === WINDOWS) return "Windows account";
+  return URL.canParse(iss) ? new URL(iss).host : iss;
+}
