@@ -25,7 +25,7 @@ export function MemberPage({ title, about, actions, children }: MemberPageProps)
         <header className="mb-7 flex flex-wrap items-start gap-x-4 gap-y-3">
           <div className="min-w-0 flex-1 basis-72">
             <h1 className="text-2xl font-semibold tracking-tight">{title}</h1>
-            {about && <p className="mt-1 max-w-prose text-ink-2">{about}</p>}
+            {about && <p className="mt-1 max-w-prose text-pretty text-ink-2">{about}</p>}
           </div>
           {actions && <div className="flex flex-wrap gap-2">{actions}</div>}
         </header>

@@ -1,6 +1,6 @@
 // Documents, their passages and rights, and the search in them.
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
-import { answer, api, csrfHeader, noticeRefusal } from "../../api/client";
+import { answer, api, noticeRefusal, sessionHeaders } from "../../api/client";
 import { readError, unreachable } from "../../api/errors";
 import type { components } from "../../api/schema";
 import { isReading } from "./words";
@@ -112,7 +112,7 @@ export async function sendFile(file: File): Promise<void> {
   const response = await fetch("/v1/knowledge/ingest", {
     method: "POST",
     body: form,
-    headers: csrfHeader(),
+    headers: sessionHeaders("/v1/knowledge/ingest"),
     credentials: "same-origin",
   }).catch(() => {
     throw unreachable();

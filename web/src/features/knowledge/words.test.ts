@@ -32,6 +32,7 @@ test("tags are parted by commas and named once", () => {
 test("a passage without a page says its section alone", () => {
   expect(placeText({ section: "Vacation", page: null })).toBe("Vacation");
   expect(placeText({ section: "", page: 4 })).toBe("page 4");
+  expect(placeText({ section: "Handbook", page: 4, title: "Handbook" })).toBe("page 4");
 });
 
 test("only the scores that exist are shown", () => {

@@ -54,8 +54,15 @@ export function passageCount(count: number): string {
   return count === 1 ? "1 passage" : `${count} passages`;
 }
 
-export function placeText({ section, page }: { section: string; page: number | null }): string {
-  return [section, page === null ? "" : `page ${page}`].filter(Boolean).join(" · ");
+interface Place {
+  section: string;
+  page: number | null;
+  /** The document's, where it stands above already: a section of the same name says nothing more. */
+  title?: string;
+}
+
+export function placeText({ section, page, title }: Place): string {
+  return [section === title ? "" : section, page === null ? "" : `page ${page}`].filter(Boolean).join(" · ");
 }
 
 export function scoreLines({

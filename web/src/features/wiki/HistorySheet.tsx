@@ -35,12 +35,12 @@ export function HistorySheet({ page, onClose }: { page: WikiPage; onClose: () =>
                 aria-pressed={version === chosen}
                 onClick={() => setChosen(version)}
                 className={cx(
-                  "flex w-full items-baseline gap-3 px-4 py-2.5 text-left -outline-offset-2 hover:bg-sunken",
+                  "flex w-full flex-wrap items-baseline gap-x-3 px-4 py-2.5 text-left -outline-offset-2 hover:bg-sunken",
                   version === chosen && "bg-accent-soft",
                 )}
               >
                 <span className="font-medium">Version {version}</span>
-                <span className="min-w-0 flex-1 truncate text-sm text-ink-2">{timeText(at)}</span>
+                <span className="grow text-sm text-ink-2">{timeText(at)}</span>
                 <span className="text-sm text-ink-3">
                   {author === me.user.id ? "you, " : ""}
                   {bytesText(size)}

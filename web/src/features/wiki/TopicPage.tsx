@@ -16,9 +16,10 @@ import { may } from "../auth/may";
 import { useMe } from "../auth/session";
 import { DocumentSheet } from "../knowledge/DocumentSheet";
 import { HistorySheet } from "./HistorySheet";
+import { withoutTitle } from "./links";
 import { PageEditor } from "./PageEditor";
 import { PageText } from "./PageText";
-import { pageQuery, useDeletePage, type WikiPage } from "./queries";
+import { pageQuery, pagesQuery, useDeletePage, type WikiPage } from "./queries";
 
 export default function TopicPage() {
   const { topic = "" } = useParams({ strict: false });
@@ -86,10 +87,12 @@ function Topic({ topic }: { topic: string }) {
 }
 
 function Reading({ page }: { page: WikiPage }) {
+  // The list is at hand where somebody came from it; until it is here a page is known by its address.
+  const titles = new Map(useQuery(pagesQuery).data?.pages.map(({ topic, title }) => [topic, title]));
   return (
     <>
       <article className="rounded-xl border border-line bg-surface px-5 py-4 sm:px-7 sm:py-6">
-        <PageText content={page.content} />
+        <PageText content={withoutTitle(page.content, page.title)} />
       </article>
       <p className="mt-3 text-sm text-ink-3">
         Version {page.version}, {timeText(page.updated_at)}
@@ -107,7 +110,7 @@ function Reading({ page }: { page: WikiPage }) {
                   params={{ topic }}
                   className="inline-block rounded-lg border border-line bg-surface px-3 py-1 text-sm hover:border-line-strong"
                 >
-                  {topic}
+                  {titles.get(topic) ?? topic}
                 </Link>
               </li>
             ))}

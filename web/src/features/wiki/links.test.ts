@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { slugOf, topicOf, withPageLinks } from "./links";
+import { slugOf, topicOf, withoutTitle, withPageLinks } from "./links";
 
 test("a topic in brackets becomes a link to its page, with the words that it shall show", () => {
   expect(withPageLinks("See [[Vacation rules]] and [[Vacation rules|the rules]].")).toBe(
@@ -25,4 +25,10 @@ test("only addresses of pages name a topic", () => {
   expect(topicOf("/v1/auth/logout")).toBeNull();
   expect(topicOf("https://example.org/wiki/x")).toBeNull();
   expect(topicOf("wiki:%")).toBeNull();
+});
+
+test("a heading that says the title again is left out, another one stays", () => {
+  expect(withoutTitle("# Travel\n\nTrains first.", "Travel")).toBe("\nTrains first.");
+  expect(withoutTitle("# Travel by train\nx", "Travel")).toBe("# Travel by train\nx");
+  expect(withoutTitle("#hashtag", "hashtag")).toBe("#hashtag");
 });

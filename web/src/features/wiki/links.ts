@@ -40,3 +40,9 @@ export function topicOf(href: string): string | null {
     return null;
   }
 }
+
+/** The text without a first heading that only says the page's title again, which stands above it. */
+export function withoutTitle(content: string, title: string): string {
+  const [, heading] = /^\s*# +(.+?) *#*\r?\n/.exec(content) ?? [];
+  return heading === title ? content.replace(/^\s*#.*\r?\n/, "") : content;
+}
