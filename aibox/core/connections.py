@@ -122,6 +122,14 @@ class Connections:
             raise StateUnavailable()
         return self._system
 
+    @contextlib.asynccontextmanager
+    async def app(self) -> AsyncGenerator[asyncpg.Connection]:
+        """A connection of the app's role, without a session around it. Raises `StateUnavailable` while closed."""
+        if self._engine is None:
+            raise StateUnavailable()
+        async with self._engine.connect() as connection:  # begins nothing before a statement of its own
+            yield (await connection.get_raw_connection()).driver_connection
+
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
         """Sessions of the app's role. Raises `StateUnavailable` while closed."""

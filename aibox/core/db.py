@@ -1,4 +1,5 @@
-"""The only way modules write and read: `async with db.work(turn) as work` and `async with db.read(turn) as session`."""
+"""The only way modules write and read: `async with db.work(turn) as work`, `async with db.read(turn) as session`, and
+`db.ask(turn, function, …)` for one function of the database."""
 
 import asyncio
 import contextlib
@@ -6,6 +7,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import LargeBinary, MetaData, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
@@ -82,6 +84,20 @@ class Database:
         async with _available(), self._connections.sessions() as session, session.begin():
             await session.execute(_CONFINE_TO_READING, {"tenant": str(turn.tenant)})
             yield session
+
+    async def ask(self, turn: Turn, function: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a reading function of the database, on one way there and back: for what every answer waits for.
+
+        The function's first argument is the tenant, to which it confines itself before it reads.
+        """
+        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 2))
+        async with _available(), self._connections.app() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(
+                f"SELECT * FROM {function}({places})",  # noqa: S608 - a name in our code
+                turn.tenant,
+                *arguments,
+            )
+        return rows
 
 
 async def _commit(session: AsyncSession) -> None:

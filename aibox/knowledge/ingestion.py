@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database
@@ -26,8 +26,8 @@ from aibox.stores import ObjectMissing, Objects
 log = structlog.get_logger("aibox.knowledge.ingestion")
 
 INGEST = "knowledge-ingest"
-STORED = 500
-"""Passages stored in one transaction."""
+STORED = 100
+"""Passages stored in one transaction: the event loop is held while their statement is made."""
 
 
 class GoneError(Exception):
@@ -97,22 +97,21 @@ class Ingestion:
             )
         for begin in range(0, len(read.chunks), STORED):
             rows = [
-                ChunkRow(
-                    tenant=turn.tenant,
-                    id=uuid7(),
-                    item=item.id,
-                    revision=item.revision,
-                    n=n,
-                    text=chunk.text,
-                    section=chunk.section,
-                    page=chunk.page,
-                    context=None,
-                )
+                {
+                    "tenant": turn.tenant,
+                    "id": uuid7(),
+                    "item": item.id,
+                    "revision": item.revision,
+                    "n": n,
+                    "text": chunk.text,
+                    "section": chunk.section,
+                    "page": chunk.page,
+                }
                 for n, chunk in enumerate(read.chunks[begin : begin + STORED], begin)
             ]
             async with self._db.work(turn) as work:
                 await self._require(work.session, turn, item)
-                work.session.add_all(rows)
+                await work.session.execute(insert(ChunkRow), rows)
         await self._advance(turn, item, stage="chunked", chunks=len(read.chunks))
 
     @contextlib.asynccontextmanager

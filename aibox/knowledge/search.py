@@ -14,7 +14,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, Row, Uuid, any_, exists, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database
@@ -22,9 +23,9 @@ from aibox.core.errors import AIBoxError, AuditUnavailable, StateUnavailable
 from aibox.core.turn import Turn
 from aibox.knowledge import Found, Scores, Search, Settings
 from aibox.knowledge.index import Index, Place, active_place
-from aibox.knowledge.models import AudienceRow, ChunkRow, ItemRow
+from aibox.knowledge.models import PASSAGE, AudienceRow, ChunkRow, ItemRow, passage
 from aibox.knowledge.rights import Reader, is_administrator, marks, readable
-from aibox.stores import Hit, Vectors
+from aibox.stores import Ranked, Vectors
 
 log = structlog.get_logger("aibox.knowledge.search")
 
@@ -86,12 +87,27 @@ class Finder:
 
     async def search(self, turn: Turn, query: str, *, limit: int, tags: Sequence[str] = ()) -> Search:
         """The best passages that the turn's user may read now. Raises only when nothing answers at all."""
-        query = query.replace("\x00", "").strip()
-        if not query:
-            return Search()
         async with self._db.read(turn) as session:
             reader, place = await reader_of(session, turn), await active_place(session, turn)
-        if place is None:
+        return await self._search(turn, reader, place, query, limit=limit, tags=tags)
+
+    async def consult(self, turn: Turn, question: str, *, limit: int) -> Search:
+        """Passages near enough to put before a prompt; those found by words alone must be half as near."""
+        async with self._db.read(turn) as session:
+            reader = await reader_of(session, turn)
+            if not await session.scalar(select(exists().where(*_servable(turn, reader)))):
+                return Search()
+            place = await active_place(session, turn)
+        async with asyncio.timeout(CONSULT_SECONDS):
+            search = await self._search(turn, reader, place, question, limit=limit)
+        near = [found for found in search.found if self._is_near(found)]
+        return Search(_within_budget(near, tokens=self._settings.token_budget), search.degraded)
+
+    async def _search(
+        self, turn: Turn, reader: Reader, place: Place | None, query: str, *, limit: int, tags: Sequence[str] = ()
+    ) -> Search:
+        query = query.replace("\x00", "").strip()
+        if place is None or not query:
             return Search()
         filter: dict[str, Any] = {"readers": marks(reader), "archived": False, **({"tags": list(tags)} if tags else {})}
         first = await self._look(turn, place, query, filter, most=max(CANDIDATES, limit * TIMES))
@@ -102,17 +118,6 @@ class Finder:
         order = ranked(looked.near, looked.words)
         best = [(rows[id], score) for id, score in order.items() if id in rows][:limit]
         return Search(tuple(_found(row, looked, score) for row, score in best), looked.degraded)
-
-    async def consult(self, turn: Turn, question: str, *, limit: int) -> Search:
-        """Passages near enough to put before a prompt; those found by words alone must be half as near."""
-        async with self._db.read(turn) as session:
-            reader = await reader_of(session, turn)
-            if not await session.scalar(select(exists().where(*_servable(turn, reader)))):
-                return Search()
-        async with asyncio.timeout(CONSULT_SECONDS):
-            search = await self.search(turn, question, limit=limit)
-        near = [found for found in search.found if self._is_near(found)]
-        return Search(_within_budget(near, tokens=self._settings.token_budget), search.degraded)
 
     def _is_near(self, found: Found) -> bool:
         meaning = found.scores.meaning
@@ -126,11 +131,11 @@ class Finder:
             _or_none(self._by_meaning(turn, place, query, filter, most)),
             _or_none(self._by_words(turn, place, query, filter, most)),
         )
-        vector, hits = near or (None, [])
+        vector, found = near or (None, [])
         return First(
             question=vector,
-            near=[UUID(hit.id) for hit in hits],
-            words=[UUID(hit.id) for hit in worded or ()],
+            near=[UUID(ranked.id) for ranked in found],
+            words=[UUID(ranked.id) for ranked in worded or ()],
             has_words=worded is not None,
         )
 
@@ -146,20 +151,21 @@ class Finder:
 
     async def _standing(
         self, turn: Turn, reader: Reader, tags: Sequence[str], ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[ChunkRow, str]]:
+    ) -> dict[UUID, Row[Any]]:
         """The rows of `ids` with their titles. They decide: rights may have changed after the index looked, and what
         is being replaced is not there."""
         async with self._db.read(turn) as session:
-            found = await session.execute(_standing(turn, reader, tags, ids))
-            return {row.id: (row, title) for row, title in found}
+            return {row.id: row for row in await session.execute(_standing(turn, reader, tags, ids))}
 
     async def _by_meaning(
         self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int
-    ) -> tuple[list[float], list[Hit]]:
+    ) -> tuple[list[float], list[Ranked]]:
         (vector,) = await self._index.embed(turn, place, [query])
         return vector, await self._vectors.search(turn, place.collection, vector=vector, filter=filter, limit=most)
 
-    async def _by_words(self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int) -> list[Hit]:
+    async def _by_words(
+        self, turn: Turn, place: Place, query: str, filter: Mapping[str, Any], most: int
+    ) -> list[Ranked]:
         if not self._settings.sparse:
             return []
         return await self._vectors.keywords(turn, place.collection, text=query, filter=filter, limit=most)
@@ -222,22 +228,26 @@ def _servable(turn: Turn, reader: Reader) -> tuple[ColumnElement[bool], ...]:
 def _standing(turn: Turn, reader: Reader, tags: Sequence[str], ids: Iterable[UUID]) -> Any:
     """The passages of `ids` that the reader may read as the rows are now, with their titles."""
     wanted = (
-        select(ChunkRow, ItemRow.title)
+        select(*PASSAGE, ItemRow.title)
         .join(ItemRow, (ItemRow.tenant == ChunkRow.tenant) & (ItemRow.id == ChunkRow.item))
-        .where(ChunkRow.id.in_(list(ids)), ChunkRow.revision == ItemRow.served, *_servable(turn, reader))
+        # An array, for a list would be another statement with each number of candidates.
+        .where(
+            ChunkRow.id == any_(literal(list(ids), ARRAY(Uuid))),
+            ChunkRow.revision == ItemRow.served,
+            *_servable(turn, reader),
+        )
     )
     return wanted.where(ItemRow.tags.overlap(list(tags))) if tags else wanted
 
 
-def _found(row: tuple[ChunkRow, str], looked: Looked, fused: float) -> Found:
-    chunk, title = row
+def _found(row: Row[Any], looked: Looked, fused: float) -> Found:
     scores = Scores(
-        meaning=_rounded(looked.meaning.get(chunk.id)),
-        meaning_rank=_place_in(looked.near, chunk.id),
-        words_rank=_place_in(looked.words, chunk.id),
+        meaning=_rounded(looked.meaning.get(row.id)),
+        meaning_rank=_place_in(looked.near, row.id),
+        words_rank=_place_in(looked.words, row.id),
         fused=round(fused, 4),
     )
-    return Found(passage=chunk.value(), title=title, scores=scores, rationale=rationale(scores))
+    return Found(passage=passage(row), title=row.title, scores=scores, rationale=rationale(scores))
 
 
 def rationale(scores: Scores) -> str:

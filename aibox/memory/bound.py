@@ -7,7 +7,6 @@ environment. mem0's methods block: they run in a worker thread, and what they as
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from mem0.vector_stores.base import VectorStoreBase
 from msgspec import Struct
 
 from aibox.core.turn import Turn
+from aibox.memory.index import Asked
 from aibox.router import BackendMalformed, ModelCall, ModelRouter
 from aibox.stores import Hit, Point, Vectors
 
@@ -42,8 +42,7 @@ class Ask(Struct, frozen=True):
     """The event loop, seen from a worker thread."""
 
     loop: asyncio.AbstractEventLoop
-    asked: set[Future[Any]]
-    """What threads wait for. Who stops cancels it, and no thread outlives the loop waiting."""
+    asked: Asked
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises there."""
@@ -52,22 +51,19 @@ class Ask(Struct, frozen=True):
         try:
             return future.result(ANSWER_SECONDS)
         finally:
-            self.asked.discard(future)
+            self.asked.futures.discard(future)
 
 
 class BoundEmbedder(EmbeddingBase):  # type: ignore[misc]
     """mem0's embedder: the router's role `embedding`, in the turn's name."""
 
-    def __init__(self, ask: Ask, turn: Turn, router: ModelRouter, known: Mapping[str, list[float]]) -> None:
+    def __init__(self, ask: Ask, turn: Turn, router: ModelRouter) -> None:
         super().__init__()
         self._ask = ask
         self._turn = turn
         self._router = router
-        self._known = known
 
     def embed(self, text: str, memory_action: str | None = None) -> list[float]:
-        if text in self._known:
-            return self._known[text]
         (vector,) = self._ask(self._router.embed(self._turn, [text]))
         return vector
 
@@ -94,8 +90,6 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         collection: str,
         user: str,
         id: UUID | None,
-        narrowed: Mapping[str, Any],
-        most: int | None,
     ) -> None:
         self._ask = ask
         self._turn = turn
@@ -103,8 +97,6 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         self._collection = collection
         self._user = user
         self._id = id
-        self._narrowed = narrowed
-        self._most = most
 
     def insert(self, vectors: Sequence[Sequence[float]], payloads: Any = None, ids: Any = None) -> None:
         """Put the one memory whose row was written before; its id is the row's, not the one that mem0 made up."""
@@ -116,12 +108,13 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         self._ask(self._vectors.put(self._turn, self._collection, [point]))
 
     def search(self, query: str, vectors: Any, top_k: int = 5, filters: Mapping[str, Any] | None = None) -> list[Row]:
-        """The nearest, and no more than were asked for: mem0 wants four times as many, to rank them by words too, which
-        our own keyword search does."""
+        """The nearest of the user's own: mem0 shows them to the model before it extracts."""
         wanted = self._confined(filters)
-        limit = top_k if self._most is None else min(top_k, self._most)
-        found = self._vectors.search(self._turn, self._collection, vector=vectors, filter=wanted, limit=limit)
-        return [_row(hit) for hit in self._ask(found)]
+        near = self._ask(self._vectors.search(self._turn, self._collection, vector=vectors, filter=wanted, limit=top_k))
+        ids = [ranked.id for ranked in near]
+        hits = self._ask(self._vectors.get(self._turn, self._collection, filter=wanted, limit=len(ids), ids=ids))
+        found = {hit.id: hit for hit in hits}
+        return [_row(found[ranked.id], ranked.score) for ranked in near if ranked.id in found]
 
     def list(self, filters: Mapping[str, Any] | None = None, top_k: int | None = None) -> Any:
         wanted = self._confined(filters)
@@ -160,7 +153,7 @@ class BoundStore(VectorStoreBase):  # type: ignore[misc]
         wanted = dict(filters or {})
         if wanted.get("user_id") != self._user:
             raise ValueError("a search beyond the turn's own user")
-        return wanted | dict(self._narrowed)
+        return wanted
 
 
 class Extracting(BoundStore):
@@ -248,21 +241,14 @@ def bind(
     vectors: Vectors,
     collection: str,
     user: str,
-    asked: set[Future[Any]],
-    id: UUID | None = None,
-    narrowed: Mapping[str, Any] | None = None,
-    known: Mapping[str, list[float]] | None = None,
-    most: int | None = None,
+    asked: Asked,
+    id: UUID,
 ) -> BoundMemory:
-    """mem0 for `turn` and the storage user `user`.
-
-    `id` is the row that is to be added, `narrowed` what a search must match besides, `known` the vectors of texts that
-    have been embedded already, `most` how many a search may find.
-    """
+    """mem0 for `turn` and the storage user `user`. `id` is the row that is to be added."""
     ask = Ask(loop, asked)
     return BoundMemory(
-        embedder=BoundEmbedder(ask, turn, router, known or {}),
-        store=BoundStore(ask, turn, vectors, collection, user, id, narrowed or {}, most),
+        embedder=BoundEmbedder(ask, turn, router),
+        store=BoundStore(ask, turn, vectors, collection, user, id),
         collection=collection,
     )
 
@@ -275,12 +261,12 @@ def extracting(
     vectors: Vectors,
     collection: str,
     user: str,
-    asked: set[Future[Any]],
+    asked: Asked,
 ) -> tuple[BoundMemory, Extracting]:
     """mem0 with a model, and the store that takes down what it finds."""
     ask = Ask(loop, asked)
-    store = Extracting(ask, turn, vectors, collection, user, None, {}, None)
-    embedder = BoundEmbedder(ask, turn, router, {})
+    store = Extracting(ask, turn, vectors, collection, user, None)
+    embedder = BoundEmbedder(ask, turn, router)
     model = BoundModel(ask, turn, router)
     return BoundMemory(embedder=embedder, store=store, collection=collection, model=model), store
 
@@ -293,5 +279,5 @@ def extract(memory: BoundMemory, text: str, user: str) -> None:
         raise error.__cause__ or error from None
 
 
-def _row(hit: Hit) -> Row:
-    return Row(hit.id, hit.score, {**hit.payload, "data": hit.text})
+def _row(hit: Hit, score: float = 0.0) -> Row:
+    return Row(hit.id, score, {**hit.payload, "data": hit.text})

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import importlib
+import itertools
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +19,7 @@ from aibox.core.errors import NotAvailable
 from aibox.core.turn import Turn
 from aibox.memory.models import MemoryRow
 from aibox.router import ModelRouter
-from aibox.stores import Vectors
+from aibox.stores import Ranked, Vectors
 
 log = structlog.get_logger("aibox.memory")
 
@@ -40,6 +42,29 @@ class Readable(Struct, frozen=True):
         return {"visibility": list(self.shared), **self.narrowed}
 
 
+class Asked:
+    """What threads wait for. Who stops ends it: then nothing is waited for, what is asked meanwhile neither."""
+
+    def __init__(self) -> None:
+        self.futures: set[Future[Any]] = set()
+        self._is_over = False
+        self._lock = threading.Lock()
+
+    def add(self, future: Future[Any]) -> None:
+        with self._lock:
+            self.futures.add(future)
+            is_over = self._is_over
+        if is_over:
+            future.cancel()
+
+    def end(self) -> None:
+        with self._lock:
+            self._is_over = True
+            waiting = list(self.futures)
+        for future in waiting:
+            future.cancel()
+
+
 class Index:
     """Adds, finds and removes memories by their meaning. All methods may raise what router and vectors raise."""
 
@@ -50,7 +75,7 @@ class Index:
         self._vectors = vectors
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mem0")
         self._loading: asyncio.Future[Any] | None = None
-        self._asked: set[Future[Any]] = set()
+        self._asked = Asked()
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -60,8 +85,7 @@ class Index:
             yield
         finally:
             # A thread that waits for the loop's answer would wait a minute for a loop that has ended.
-            for future in list(self._asked):
-                future.cancel()
+            self._asked.end()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def add(self, turn: Turn, row: MemoryRow) -> None:
@@ -75,7 +99,16 @@ class Index:
             "created_at": row.created_at.isoformat(),
         }
         user = storage_user(turn.tenant, row.user_id)
-        memory = await self._bound(turn, row.user_id, id=row.id)
+        memory = (await self._loaded()).bind(
+            asyncio.get_running_loop(),
+            turn,
+            router=self._router,
+            vectors=self._vectors,
+            collection=self.collection,
+            user=user,
+            asked=self._asked,
+            id=row.id,
+        )
         await self._in_thread(
             lambda: memory.add([{"role": "user", "content": row.content}], user_id=user, metadata=metadata, infer=False)
         )
@@ -86,31 +119,36 @@ class Index:
         return vector
 
     async def nearest(
-        self, turn: Turn, who: Readable, query: str, vector: list[float], *, limit: int, threshold: float
+        self, turn: Turn, who: Readable, vector: Sequence[float], *, limit: int, threshold: float
     ) -> dict[UUID, float]:
-        """Ids by cosine similarity, best first: the user's own through mem0, and what others share."""
-        memory = await self._bound(turn, who.user, narrowed=who.narrowed, known={query: vector}, most=limit)
-        scope = {"user_id": storage_user(turn.tenant, who.user)}
+        """Ids by cosine similarity, best first: the user's own, and what others share.
+
+        mem0 would ask the same of the same store, from a thread and back: a way that a prompt waits for.
+        """
         floor = max(0.0, min(1.0, threshold))
-        found = await self._in_thread(lambda: memory.search(query, filters=scope, top_k=limit, threshold=floor))
-        near = {UUID(item["id"]): float(item["score"]) for item in found["results"]}
-        if who.shared:
-            hits = await self._vectors.search(
-                turn, self.collection, vector=vector, filter=who.of_others, limit=limit, threshold=floor
+        found = await asyncio.gather(
+            *(
+                self._vectors.search(turn, self.collection, vector=vector, filter=wanted, limit=limit, threshold=floor)
+                for wanted in self._filters(turn, who)
             )
-            near |= {UUID(hit.id): hit.score for hit in hits}
-        return dict(sorted(near.items(), key=lambda item: item[1], reverse=True))
+        )
+        return {UUID(ranked.id): ranked.score for ranked in sorted(itertools.chain(*found), key=_score, reverse=True)}
 
     async def having_words(self, turn: Turn, who: Readable, query: str, *, limit: int) -> list[UUID]:
         """Ids of memories that share words with `query`, best first. mem0 only ranks by words what is near already."""
-        scope = {"user_id": storage_user(turn.tenant, who.user), **who.narrowed}
-        filters = [scope, who.of_others] if who.shared else [scope]
-        hits = [
-            hit
-            for wanted in filters
-            for hit in await self._vectors.keywords(turn, self.collection, text=query, filter=wanted, limit=limit)
-        ]
-        return list(dict.fromkeys(UUID(hit.id) for hit in sorted(hits, key=lambda hit: hit.score, reverse=True)))
+        found = await asyncio.gather(
+            *(
+                self._vectors.keywords(turn, self.collection, text=query, filter=wanted, limit=limit)
+                for wanted in self._filters(turn, who)
+            )
+        )
+        best = sorted(itertools.chain(*found), key=_score, reverse=True)
+        return list(dict.fromkeys(UUID(ranked.id) for ranked in best))
+
+    def _filters(self, turn: Turn, who: Readable) -> list[dict[str, Any]]:
+        """What a search may look at: the user's own, and besides, where they may, what others share."""
+        own = {"user_id": storage_user(turn.tenant, who.user), **who.narrowed}
+        return [own, who.of_others] if who.shared else [own]
 
     async def extract(self, turn: Turn, user: UUID, text: str) -> list[str]:
         """What mem0 and the role `memory` find worth keeping. Raises what the router raises."""
@@ -137,30 +175,6 @@ class Index:
         """Remove everyone's, for a rebuild."""
         await self._vectors.drop(self.collection)
 
-    async def _bound(
-        self,
-        turn: Turn,
-        user: UUID,
-        *,
-        id: UUID | None = None,
-        narrowed: Mapping[str, Any] | None = None,
-        known: Mapping[str, list[float]] | None = None,
-        most: int | None = None,
-    ) -> Any:
-        return (await self._loaded()).bind(
-            asyncio.get_running_loop(),
-            turn,
-            router=self._router,
-            vectors=self._vectors,
-            collection=self.collection,
-            user=storage_user(turn.tenant, user),
-            asked=self._asked,
-            id=id,
-            narrowed=narrowed,
-            known=known,
-            most=most,
-        )
-
     async def _loaded(self) -> Any:
         if self._loading is None:
             raise NotAvailable("Memory is not running.")
@@ -171,6 +185,10 @@ class Index:
 
     async def _in_thread(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+
+
+def _score(ranked: Ranked) -> float:
+    return ranked.score
 
 
 def storage_user(tenant: UUID, user: UUID) -> str:

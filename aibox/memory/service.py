@@ -11,8 +11,8 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import Select, delete, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, Uuid, any_, delete, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
@@ -232,9 +232,8 @@ class MemoryService:
         return [Exported(memory=row.value(), history=tuple(changes.get(row.id, ()))) for row in rows]
 
     async def is_off(self, turn: Turn) -> bool:
-        async with self._db.read(turn) as session:
-            row = await session.get(SwitchRow, (turn.tenant, turn.principal.id))
-        return row is not None and row.is_off
+        rows = await self._db.ask(turn, "memory.switched_off", turn.principal.id)
+        return any(row["is_off"] for row in rows)
 
     async def switch(self, turn: Turn, *, off: bool) -> None:
         wanted = {"tenant": turn.tenant, "user_id": turn.principal.id, "is_off": off}
@@ -302,7 +301,7 @@ class MemoryService:
         worded_soon = asyncio.ensure_future(self._index.having_words(turn, who, query, limit=most))
         try:
             vector = await self._index.embed(turn, query)
-            near = await self._index.nearest(turn, who, query, vector, limit=most, threshold=self._settings.threshold)
+            near = await self._index.nearest(turn, who, vector, limit=most, threshold=self._settings.threshold)
             worded = await worded_soon
         except Conflict:
             await self._rebuild()
@@ -312,7 +311,8 @@ class MemoryService:
         scores = fuse(list(near), worded)
         async with self._db.read(turn) as session:
             # The rows decide: what was deleted, is not the user's, or is out of scope, is not there.
-            rows = (await session.scalars(_visible(who, turn).where(MemoryRow.id.in_(scores)))).all()
+            is_found = MemoryRow.id == any_(literal(list(scores), ARRAY(Uuid)))
+            rows = (await session.scalars(_visible(who, turn).where(is_found))).all()
         by_words = set(worded)
         memories = [
             row.value(score=round(near.get(row.id, 0.0), 4), matched=_matched(row.id in near, row.id in by_words))

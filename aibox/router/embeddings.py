@@ -93,8 +93,9 @@ class Embedder:
                 ["last_hidden_state"],
                 {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)},
             )
-            weights = mask[:, :, None].astype(np.float32)
-            pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+            # As a product of matrices: it makes no third array of the size of `hidden`, and lets other threads run.
+            weights = mask.astype(np.float32)
+            pooled = (weights[:, None, :] @ hidden)[:, 0] / weights.sum(axis=1, keepdims=True)
             pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
             for row, index in enumerate(batch):
                 vectors[index] = pooled[row].tolist()

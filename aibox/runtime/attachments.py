@@ -9,6 +9,7 @@ nothing) and what cannot be read.
 import asyncio
 import base64
 import binascii
+import mimetypes
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any, Literal
@@ -27,7 +28,7 @@ MOST_READ = 20
 URLS: dict[str, Kind] = {"image_url": "image", "audio_url": "audio", "video_url": "video", "file_url": "file"}
 """Members that hold a URL, or an object with one."""
 
-SOURCED: dict[str, Kind] = {"image": "image", "document": "file"}
+SOURCED: dict[str, Kind] = {"image": "image", "document": "file", "audio": "audio", "video": "video"}
 """Types of parts that have what they carry in `source`."""
 
 FILED: dict[str, Kind] = {"input_file": "file", "input_image": "image", "container_upload": "file"}
@@ -79,7 +80,7 @@ class Carried(Struct, frozen=True, kw_only=True):
     def is_written(self) -> bool:
         """Whether it says of itself that it is text."""
         kind = self.media_type
-        if not kind and self.kind == "file":
+        if not kind and self.kind != "image":
             return not self.document_name
         return kind.startswith("text/") or kind in WRITTEN or kind.endswith(("+json", "+xml"))
 
@@ -174,6 +175,8 @@ def carried(tree: Any) -> Iterator[Carried]:
 
 def _carried(part: dict[str, Any], holder: Any, key: Any) -> Carried | None:
     """What `part` carries, which stands at `holder[key]`; None when it is no such part."""
+    if key == "audio" and isinstance(part.get("id"), str):
+        return Carried(kind="audio", holder=holder, key=key)  # what a model said before, which its provider keeps
     if TELLING.isdisjoint(part):
         return None
     type = part.get("type") if isinstance(part.get("type"), str) else ""
@@ -211,12 +214,31 @@ def _located(
     head, _ = _parted(given)
     is_url = member == "url" or member in URLS
     if not given or (is_url and head is None):
+        kind = _kind(kind, media_type, name or given.partition("?")[0])
         return Carried(kind=kind, holder=holder, key=key, media_type=media_type, name=name)
     if head is not None:
         media_type = head.partition(";")[0].strip() or "text/plain"
+    media_type = media_type.lower()
     return Carried(
-        kind=kind, holder=holder, key=key, place=place, member=member, media_type=media_type.lower(), name=name
+        kind=_kind(kind, media_type, name),
+        holder=holder,
+        key=key,
+        place=place,
+        member=member,
+        media_type=media_type,
+        name=name,
     )
+
+
+def _kind(kind: Kind, media_type: str, name: str) -> Kind:
+    """A file that says of itself, or by its name, that it is sound or film is named so."""
+    said = media_type or (mimetypes.guess_type(name)[0] or "")
+    match kind, said.partition("/")[0]:
+        case "file", "audio":
+            return "audio"
+        case "file", "video":
+            return "video"
+    return kind
 
 
 def _parted(given: str) -> tuple[str | None, str]:

@@ -100,11 +100,17 @@ class Point(Struct, frozen=True, kw_only=True):
     payload: Mapping[str, Any] = {}
 
 
-class Hit(Struct, frozen=True, kw_only=True):
-    """A found point. `score` is the cosine similarity (-1 to 1) for a dense query, a rank score for keywords."""
+class Ranked(Struct, frozen=True):
+    """What a search found. `score` is the cosine similarity (-1 to 1) for a dense query, a rank score for keywords."""
 
     id: str
     score: float
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """A point without its vector."""
+
+    id: str
     text: str
     payload: dict[str, Any]
 
@@ -133,7 +139,7 @@ class Vectors(Protocol):
         filter: Mapping[str, Any],
         limit: int,
         threshold: float | None = None,
-    ) -> list[Hit]:
+    ) -> list[Ranked]:
         """The nearest by cosine similarity, best first, none below `threshold`."""
         ...
 
@@ -143,7 +149,7 @@ class Vectors(Protocol):
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
-    ) -> list[Hit]:
+    ) -> list[Ranked]:
         """Points whose text shares words with `text`, best first."""
         ...
 
@@ -156,7 +162,7 @@ class Vectors(Protocol):
         limit: int,
         ids: Sequence[str] | None = None,
     ) -> list[Hit]:
-        """Points by id or by filter alone, newest first; score 0."""
+        """Points by id or by filter alone, newest first."""
         ...
 
     async def delete(

@@ -7,6 +7,7 @@ server): the last one to leave stops it.
 import asyncio
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -27,6 +28,9 @@ DATABASE = "aibox"
 SOCKET_LIMIT = 107 - len("/.s.PGSQL.5432")
 WATCH_SECONDS = 0.5
 ANALYSE_EVERY = "10s"
+UNSET_BUFFERS = "128MB"
+LEAST_BUFFERS, MOST_BUFFERS = 128, 512
+"""Megabytes. A search of 100,000 passages goes through 440 MB of indexes and rows: what is not held is copied again."""
 ROLES = {
     "aibox_owner": "LOGIN BYPASSRLS CREATEROLE",
     "aibox_app": "LOGIN NOBYPASSRLS",
@@ -55,9 +59,11 @@ async def open_postgres(settings: Settings, data: Path) -> AsyncGenerator[Urls]:
         return
     embedded = Embedded(data / "postgres")
     await embedded.start()
+    if await _prepare(embedded.url("postgres", "postgres"), embedded.url(DATABASE, "postgres")):
+        await embedded.stop()
+        await embedded.start()
     watcher = asyncio.create_task(embedded.watch())
     try:
-        await _prepare(embedded.url("postgres", "postgres"), embedded.url(DATABASE, "postgres"))
         urls = Urls(
             app=embedded.url(DATABASE, "aibox_app"),
             system=embedded.url(DATABASE, "aibox_system"),
@@ -180,19 +186,25 @@ def _is_alive(folder: Path) -> bool:
     return state != "Z"
 
 
-async def _prepare(cluster: str, database: str) -> None:
-    """Make the roles, the database and the extension, once."""
+async def _prepare(cluster: str, database: str) -> bool:
+    """Make the roles, the database and the extension, once.
+
+    Whether it is a new one, whose server has to start again to work as it is set.
+    """
     connection = await asyncpg.connect(cluster)
     try:
+        is_new = not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE)
         for role, options in ROLES.items():
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
                 await connection.execute(f"CREATE ROLE {role} {options}")
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+        if is_new:
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER aibox_owner")
         if await connection.fetchval("SHOW autovacuum_naptime") != ANALYSE_EVERY:
             # A new installation's tables grow a thousandfold within a minute: their plans must not wait that long.
             await connection.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{ANALYSE_EVERY}'")
             await connection.execute("SELECT pg_reload_conf()")
+        if await connection.fetchval("SHOW shared_buffers") == UNSET_BUFFERS:
+            await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{_buffers()}MB'")
     finally:
         await connection.close()
     connection = await asyncpg.connect(database)
@@ -202,6 +214,15 @@ async def _prepare(cluster: str, database: str) -> None:
         await connection.execute("GRANT USAGE ON SCHEMA public TO aibox_app, aibox_system")
     finally:
         await connection.close()
+    return is_new
+
+
+def _buffers() -> int:
+    """Megabytes that PostgreSQL may keep pages in: an eighth of what there is for us."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, ValueError):  # no container, or one that may use all
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return max(LEAST_BUFFERS, min(MOST_BUFFERS, (min(limits) >> 20) // 8))
 
 
 def _plain(url: str) -> str:

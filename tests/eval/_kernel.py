@@ -42,3 +42,13 @@ async def kernel() -> AsyncGenerator[Kernel]:
                     tasks=tasks,
                     folder=folder,
                 )
+
+
+def postgres_cpu(folder: Path) -> float:
+    """Milliseconds of CPU that the processes of the PostgreSQL in `folder` have used (Linux: schedstat)."""
+    postmaster = (folder / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0]
+    used = 0
+    for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+        with contextlib.suppress(OSError):  # it has ended
+            used += int(Path(f"/proc/{child}/schedstat").read_text().split()[0])
+    return used / 1e6

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import numpy as np
+from msgspec import Struct
 
 from aibox.core.turn import Turn
 from aibox.knowledge import Rights
@@ -20,11 +21,12 @@ from aibox.stores import Point
 from tests.eval import Figure
 from tests.eval._cranfield import Collection, ndcg, read
 from tests.eval._house import BACKENDS, running
+from tests.eval._kernel import postgres_cpu
 from tests.integration.knowledge.house import House, WordRouter, again, person
 from tests.unit.knowledge import papers
 
 CHUNKS, OF_A_DOCUMENT = 100_000, 40
-QUERIES = 200
+QUERIES, WARMING = 200, 100
 PAGES, LINES = 50, 42
 
 
@@ -88,7 +90,7 @@ async def _ingest() -> list[Figure]:
         turn = person(uuid4())
         await one.read(turn, "The embedder is loaded with this.")
         waited: list[float] = []
-        longest = [0.0]
+        longest = Held()
         watching = [asyncio.create_task(_ask(one, turn, waited)), asyncio.create_task(_loop_delay(longest))]
         begun = time.perf_counter()
         item = await one.upload(turn, "manual.pdf", data)
@@ -101,7 +103,15 @@ async def _ingest() -> list[Figure]:
     return [
         Figure(name="a 50-page PDF from upload to found", value=seconds, bar=20, at_most=True, unit=" s", of=of),
         Figure(name="a search meanwhile, median", value=median, unit=" ms", of=f"{len(waited)} searches"),
-        Figure(name="longest that the event loop was held", value=longest[0], unit=" ms", of=of),
+        Figure(
+            # What the loop's thread waited for a core is the machine's doing; for the interpreter's lock, ours.
+            name="longest that the event loop was held by us",
+            value=longest.by_us,
+            bar=20,
+            at_most=True,
+            unit=" ms",
+            of=f"{of}; by the clock {longest.by_clock:.0f} ms",
+        ),
     ]
 
 
@@ -113,11 +123,25 @@ async def _ask(one: House, turn: Turn, waited: list[float]) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _loop_delay(longest: list[float]) -> None:
+class Held(Struct):
+    """Milliseconds that a timer of the event loop came late at most: by the clock, and without waiting for a core."""
+
+    by_clock: float = 0.0
+    by_us: float = 0.0
+
+
+async def _loop_delay(longest: Held) -> None:
     while True:
-        begun = time.perf_counter()
+        begun, waited = time.perf_counter(), _waited_for_a_core()
         await asyncio.sleep(0.001)
-        longest[0] = max(longest[0], (time.perf_counter() - begun) * 1000 - 1)
+        late = (time.perf_counter() - begun) * 1000 - 1
+        longest.by_clock = max(longest.by_clock, late)
+        longest.by_us = max(longest.by_us, late - (_waited_for_a_core() - waited))
+
+
+def _waited_for_a_core() -> float:
+    """Milliseconds that this thread was ready to run and another had the core (Linux: schedstat)."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e6
 
 
 async def _speed() -> list[Figure]:
@@ -152,16 +176,20 @@ async def _queries(one: House, world: "Crowd", reader: Turn, name: str) -> list[
     filter = {"readers": marks_of, "archived": False}
     queries: list[float] = []
     searches: list[float] = []
-    used = 0.0
-    for _ in range(QUERIES):
+    used = asked = served = 0.0
+    for number in range(-WARMING, QUERIES):
         question, turn = world.question(), again(reader)
         (vector,) = await one.router.embed(turn, [question])
-        begun = time.perf_counter()
+        if number == 0:  # a server's caches are not empty
+            queries, searches, used, asked, served = [], [], 0.0, 0.0, 0.0
+        begun, before, pages = time.perf_counter(), time.process_time(), postgres_cpu(one.kernel.folder)
         await asyncio.gather(
             one.vectors.search(turn, place.collection, vector=vector, filter=filter, limit=CANDIDATES),
             one.vectors.keywords(turn, place.collection, text=question, filter=filter, limit=CANDIDATES),
         )
         queries.append((time.perf_counter() - begun) * 1000)
+        asked += time.process_time() - before
+        served += postgres_cpu(one.kernel.folder) - pages
         question = world.question()
         begun, before = time.perf_counter(), time.process_time()
         await one.knowledge.search(turn, question)
@@ -171,6 +199,8 @@ async def _queries(one: House, world: "Crowd", reader: Turn, name: str) -> list[
     return [
         Figure(name=f"hybrid query, {name}: median", value=_median(queries), bar=15, at_most=True, unit=" ms", of=of),
         Figure(name=f"hybrid query, {name}: quickest", value=min(queries), unit=" ms"),
+        Figure(name=f"hybrid query, {name}: CPU", value=asked / QUERIES * 1000, unit=" ms"),
+        Figure(name=f"hybrid query, {name}: PostgreSQL's CPU", value=served / QUERIES, unit=" ms"),
         Figure(name=f"whole search, {name}: median", value=_median(searches), unit=" ms"),
         Figure(name=f"whole search, {name}: CPU without PostgreSQL's", value=used / QUERIES * 1000, unit=" ms"),
     ]

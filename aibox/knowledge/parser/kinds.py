@@ -51,6 +51,9 @@ MAGIC = {
     b"BM": "image/bmp",
 }
 PARTS = {"word/document.xml": DOCX, "ppt/presentation.xml": PPTX, "xl/workbook.xml": XLSX}
+NEAR = 1 << 20
+"""So many bytes of a compound file are looked at, from its beginning and from where it says its directory is."""
+
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MARKUP = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _HEADERS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2,}")
@@ -99,8 +102,7 @@ def _by_content(path: Path, head: bytes) -> str | None:
     if b"%PDF-" in head[:1024]:
         return PDF
     if head.startswith(_COMPOUND):
-        # Office keeps an encrypted document in an old compound file, with this stream's name in UTF-16.
-        if "EncryptedPackage".encode("utf-16-le") in path.read_bytes()[: 8 << 20]:
+        if _is_locked(path, head):
             raise RefusedError("encrypted", "it is protected by a password")
         raise RefusedError("unsupported", "it is in an old Office format; save it as DOCX, XLSX or PPTX")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -113,6 +115,18 @@ def _by_content(path: Path, head: bytes) -> str | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
+
+
+def _is_locked(path: Path, head: bytes) -> bool:
+    """Whether Office encrypted it: then it is an old compound file (MS-CFB) whose directory names this stream."""
+    sector = 1 << min(int.from_bytes(head[30:32], "little"), 12)
+    directory = (int.from_bytes(head[48:52], "little") + 1) * sector
+    name = "EncryptedPackage".encode("utf-16-le")
+    with path.open("rb") as file:
+        if name in file.read(NEAR):
+            return True
+        file.seek(directory)  # in a large document it may stand behind
+        return name in file.read(NEAR)
 
 
 Reader = Callable[[Path, Document, Task], None]

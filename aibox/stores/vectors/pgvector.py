@@ -12,27 +12,23 @@ import json
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from sqlalchemy import CursorResult, Result, TextClause, bindparam
+from sqlalchemy import CursorResult, Result
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.db import Database
 from aibox.core.errors import Conflict, StateUnavailable
 from aibox.core.turn import Turn
-from aibox.stores import Hit, Point
+from aibox.stores import Hit, Point, Ranked
 from aibox.stores.vectors import words
 from aibox.stores.vectors.checks import any_of, require_collection, require_payload
-
-HALF_BEYOND = 2000
-"""Above this size pgvector's HNSW indexes half precision only (migration stores_0001)."""
 
 SCANNED = 4000
 """So many points the wide way looks at before the narrow one is tried."""
@@ -45,6 +41,15 @@ COUNTED = 2000
 
 FEW = 1000
 """So many points are compared sooner than an index is walked to find the ones among all that pass a filter."""
+
+ANOTHER_DIMENSION = "AX001"
+"""How the database tells that a collection's vectors have another size (migration stores_0004)."""
+
+QUESTION = 2000
+"""The words of a text of so many characters are found sooner than a thread is."""
+
+TEXTS_A_SECOND = 200
+"""The number of texts is remembered the longer the more there are: only its logarithm counts."""
 
 REMEMBERED_SECONDS = 60.0
 REMEMBERED = 10_000
@@ -69,20 +74,6 @@ WITH made AS (
 )
 SELECT dimension FROM made UNION ALL SELECT dimension FROM stores.collection WHERE name = :name
 """)
-# What a query has to know, and how it is to be planned, on one way to the database and back. Wide is a walk along the
-# index, in order; a sort of all rows would be the planner's other way.
-PREPARE = sql("""
-SELECT dimension, is_narrow,
-    set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '100', true),
-    set_config('hnsw.max_scan_tuples', :scanned, true),
-    set_config('enable_sort', CASE WHEN is_narrow THEN 'on' ELSE 'off' END, true), set_config('jit', 'off', true)
-FROM (
-    SELECT (SELECT dimension FROM stores.collection WHERE name = :collection) AS dimension,
-        coalesce(CAST(:known AS bool), stores.few(:collection, CAST(CAST(:matching AS text) AS jsonb), :most))
-            AS is_narrow
-    OFFSET 0
-) AS looked
-""")
 LABELLED = """
 CROSS JOIN LATERAL (
     SELECT payload FROM stores.label AS label
@@ -90,14 +81,6 @@ CROSS JOIN LATERAL (
       AND {conditions} OFFSET 0
 ) AS label
 """
-FEW_PASS = sql("SELECT stores.few(:collection, CAST(CAST(:matching AS text) AS jsonb), :most)")
-COUNTS = sql("SELECT term, texts FROM stores.word_counts(:collection, :terms, :most)").bindparams(
-    bindparam("terms", type_=ARRAY(INTEGER))
-)
-
-
-Ranking = Literal["worded", "worded_among", "worded_within"]
-"""What ranks points by words: all that have them, those of them that pass a filter, or of those that pass."""
 
 
 class Wanted(Struct, frozen=True):
@@ -108,23 +91,18 @@ class Wanted(Struct, frozen=True):
     matching: str
 
 
-class Counted(Struct, frozen=True):
-    """How many texts a collection of a tenant has, and how many of them have each word."""
-
-    until: float
-    texts: int
-    having: dict[int, int]
-
-
 class PgVectors:
     """`Vectors` in `stores.point`, one table for all collections and sizes."""
 
-    def __init__(self, db: Database, connections: Connections) -> None:
+    def __init__(self, db: Database, connections: Connections, *, few: int = FEW, candidates: int = CANDIDATES) -> None:
         self._db = db
         self._connections = connections
+        self._few = few
+        self._candidates = candidates
         self._narrow: dict[tuple[UUID, str, str], tuple[float, bool]] = {}
         """Whether a filter leaves few points, and until when that is believed. Only a hint: both ways find the same."""
-        self._counted: dict[tuple[UUID, str], Counted] = {}
+        self._texts: dict[tuple[UUID, str], tuple[float, int]] = {}
+        """How many texts a collection of a tenant has, and until when that is believed."""
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -165,77 +143,54 @@ class PgVectors:
         filter: Mapping[str, Any],
         limit: int,
         threshold: float | None = None,
-    ) -> list[Hit]:
-        wanted, size = _wanted(filter), len(vector)
-        values = {
-            **wanted.values,
-            "matching": wanted.matching,
-            "collection": require_collection(collection),
-            "vector": _vector(vector),
-            "limit": limit,
-        }
-        async with self._db.read(turn) as session:
-            key = (turn.tenant, collection, wanted.matching)
-            known = self._known_narrow(key)
-            told = {"matching": wanted.matching, "most": FEW, "known": known, "scanned": str(SCANNED)}
-            prepared = (await session.execute(PREPARE, {"collection": collection, **told})).one()
-            if prepared.dimension is None:
-                return []
-            if prepared.dimension != size:
-                raise _wrong_size(collection)
-            is_narrow = prepared.is_narrow
-            hits = [] if is_narrow else _hits(await session.execute(_nearest(size, wanted), values))
-            if len(hits) < limit:
-                if not is_narrow:
-                    await session.execute(sql("SELECT set_config('enable_sort', 'on', true)"))
-                is_narrow = True
-                hits = _hits(await session.execute(_nearest_of_matching(size, wanted), values))
-            if is_narrow is not known:
-                self._remember(key, is_narrow=is_narrow)
+    ) -> list[Ranked]:
+        matching = _matching(filter)
+        require_collection(collection)
+        key = (turn.tenant, collection, matching)
+        known = self._known_narrow(key)
+        try:
+            rows = await self._db.ask(
+                turn, "stores.nearest", collection, _finite(vector), matching, limit, known, self._few, SCANNED
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == ANOTHER_DIMENSION:
+                raise _wrong_size(collection) from None
+            raise
+        if rows and rows[-1]["is_narrow"] is not known:
+            self._remember(key, is_narrow=rows[-1]["is_narrow"])
+        hits = _answered(rows)
         return hits if threshold is None else [hit for hit in hits if hit.score >= threshold]
 
     async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        query = sql(
-            "SELECT id, vector_send(embedding) AS sent FROM stores.point"
-            " WHERE collection = :collection AND id = ANY (CAST(:ids AS uuid[]))"
-        )
-        values = {"collection": require_collection(collection), "ids": [UUID(id) for id in ids]}
-        async with self._db.read(turn) as session:
-            found = (await session.execute(query, values)).all()
+        rows = await self._db.ask(turn, "stores.vectors_of", require_collection(collection), [UUID(id) for id in ids])
         # Two bytes of dimension, two unused, then the numbers.
-        return {str(row.id): np.frombuffer(row.sent, ">f4", offset=4).astype(np.float32) for row in found}
+        return {str(id): np.frombuffer(sent, ">f4", offset=4).astype(np.float32) for id, sent in rows}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
-    ) -> list[Hit]:
-        asked = await asyncio.to_thread(words.query, text)
-        wanted = _wanted(filter)
+    ) -> list[Ranked]:
+        asked = words.query(text) if len(text) <= QUESTION else await asyncio.to_thread(words.query, text)
+        matching = _matching(filter)
         require_collection(collection)
         if not asked:
             return []
-        async with self._db.read(turn) as session:
-            counted = await self._count(session, turn, collection, asked)
-            # Also a word that no text had a moment ago: one may have come since.
-            weights = {word: count * _rarity(counted, word) for word, count in asked.items()}
-            kept = _rare(counted, weights)
-            values = {
-                **wanted.values,
-                "collection": collection,
-                "matching": wanted.matching,
-                "question": words.sparsevec(weights),
-                "limit": limit,
-            }
-            key = (turn.tenant, collection, wanted.matching)
-            hits: list[Hit] = []
-            is_narrow = await self._is_narrow(session, key)
-            if not is_narrow:
-                terms = words.salted(turn.tenant, collection, kept)
-                hits = _hits(await session.execute(_worded(wanted, "worded"), {**values, "terms": terms}))
-            if len(hits) < limit and (len(kept) < len(weights) or is_narrow):
-                terms = words.salted(turn.tenant, collection, weights)
-                function: Ranking = "worded_within" if is_narrow else "worded_among"
-                hits = _hits(await session.execute(_worded(wanted, function), {**values, "terms": terms}))
-        return hits
+        return _answered(
+            await self._db.ask(
+                turn,
+                "stores.having_words",
+                collection,
+                list(asked),
+                words.salted(turn.tenant, collection, asked),
+                list(asked.values()),
+                await self._count(turn, collection),
+                matching,
+                limit,
+                self._known_narrow((turn.tenant, collection, matching)),
+                self._few,
+                self._candidates,
+                COUNTED,
+            )
+        )
 
     async def get(
         self,
@@ -248,7 +203,7 @@ class PgVectors:
     ) -> list[Hit]:
         wanted = _wanted(filter)
         query = (
-            f"SELECT point.id, 0 AS score, body, payload FROM stores.point AS point {_labelled(wanted)}"  # noqa: S608 - parameters only
+            f"SELECT point.id, body, payload FROM stores.point AS point {_labelled(wanted)}"  # noqa: S608 - parameters only
             f" WHERE collection = :collection AND {_chosen(ids)} ORDER BY put_at DESC, point.id DESC LIMIT :limit"
         )
         values = {**wanted.values, **_choice(wanted, ids), "collection": require_collection(collection)}
@@ -294,16 +249,6 @@ class PgVectors:
         except LOST:
             raise StateUnavailable() from None
 
-    async def _is_narrow(self, session: AsyncSession, key: tuple[UUID, str, str]) -> bool:
-        """Whether few points pass the filter: as remembered, or looked up."""
-        known = self._known_narrow(key)
-        if known is None:
-            _, collection, matching = key
-            found = await session.execute(FEW_PASS, {"collection": collection, "matching": matching, "most": FEW})
-            known = bool(found.scalar_one())
-            self._remember(key, is_narrow=known)
-        return known
-
     def _known_narrow(self, key: tuple[UUID, str, str]) -> bool | None:
         until, is_narrow = self._narrow.get(key, (0.0, False))
         return is_narrow if until > time.monotonic() else None
@@ -313,25 +258,20 @@ class PgVectors:
             self._narrow.clear()
         self._narrow[key] = time.monotonic() + REMEMBERED_SECONDS, is_narrow
 
-    async def _count(self, session: AsyncSession, turn: Turn, collection: str, asked: Mapping[int, float]) -> Counted:
-        """How rare the words are: counted, or remembered from a moment ago."""
+    async def _count(self, turn: Turn, collection: str) -> int:
+        """How many texts the collection has: counted, or remembered, the longer the more there are."""
         key = (turn.tenant, collection)
-        known = self._counted.get(key)
-        if known is None or known.until < time.monotonic():
-            texts = await session.execute(
-                sql("SELECT count(*) FROM stores.label WHERE collection = :collection"), {"collection": collection}
-            )
-            if len(self._counted) >= REMEMBERED:
-                self._counted.clear()
-            known = Counted(time.monotonic() + REMEMBERED_SECONDS, texts.scalar_one(), {})
-            self._counted[key] = known
-        unknown = [word for word in asked if word not in known.having]
-        if unknown:
-            terms = words.salted(turn.tenant, collection, unknown)
-            found = await session.execute(COUNTS, {"collection": collection, "terms": terms, "most": COUNTED})
-            having = {row.term: row.texts for row in found}
-            known.having.update((word, having[term]) for word, term in zip(unknown, terms, strict=True))
-        return known
+        until, texts = self._texts.get(key, (0.0, 0))
+        if until < time.monotonic():
+            async with self._db.read(turn) as session:
+                counted = await session.execute(
+                    sql("SELECT count(*) FROM stores.label WHERE collection = :collection"), {"collection": collection}
+                )
+            texts = counted.scalar_one()
+            if len(self._texts) >= REMEMBERED:
+                self._texts.clear()
+            self._texts[key] = time.monotonic() + REMEMBERED_SECONDS + texts / TEXTS_A_SECOND, texts
+        return texts
 
 
 def _row(turn: Turn, collection: str, point: Point) -> dict[str, Any]:
@@ -360,66 +300,7 @@ async def _dimension(execute: Any, collection: str) -> int | None:
     return size
 
 
-def _rarity(counted: Counted, word: int) -> float:
-    """BM25's IDF, never below zero."""
-    having = counted.having[word]
-    return math.log(1 + (max(counted.texts, having) - having + 0.5) / (having + 0.5))
-
-
-def _rare(counted: Counted, weights: Mapping[int, float]) -> list[int]:
-    """The rarest of the words, as many as bring `CANDIDATES` texts together; at least one."""
-    kept: list[int] = []
-    texts = 0
-    for word in sorted(weights, key=lambda word: counted.having[word]):
-        texts += counted.having[word]
-        if kept and texts > CANDIDATES:
-            break
-        kept.append(word)
-    return kept
-
-
 _MATCHING = "id IN (SELECT stores.matching(:collection, CAST(CAST(:matching AS text) AS jsonb)))"
-
-
-def _nearest(size: int, wanted: Wanted) -> TextClause:
-    """The wide way by meaning. Nothing but numbers and parameters enters the statement, here and below."""
-    distance = _distance(size)
-    return sql(
-        f"SELECT point.id, 1 - {distance} AS score, body, payload FROM stores.point AS point"  # noqa: S608
-        f" {_labelled(wanted)} WHERE dimension = {size} AND collection = :collection"
-        f" ORDER BY {distance} LIMIT :limit"
-    )
-
-
-def _nearest_of_matching(size: int, wanted: Wanted) -> TextClause:
-    """The narrow way: the points that pass, all compared."""
-    distance = _distance(size)
-    return sql(
-        f"SELECT point.id, 1 - {distance} AS score, body, payload FROM stores.point AS point"  # noqa: S608
-        f" {_labelled(wanted)} WHERE dimension = {size} AND collection = :collection AND {_MATCHING}"
-        # The sum keeps the planner from the index by nearness, which would be the wide way again.
-        f" ORDER BY {distance} + 0 LIMIT :limit"
-    )
-
-
-def _distance(size: int) -> str:
-    kind = "vector" if size <= HALF_BEYOND else "halfvec"
-    return f"(embedding::{kind}({size}) <=> CAST(CAST(:vector AS text) AS {kind}({size})))"
-
-
-def _worded(wanted: Wanted, function: Ranking) -> TextClause:
-    among = "" if function == "worded" else ", CAST(CAST(:matching AS text) AS jsonb)"
-    return sql(
-        "SELECT point.id, ranked.score, body, payload FROM"  # noqa: S608
-        f" (SELECT id, score FROM stores.{function}(:collection, :terms,"
-        f"  CAST(CAST(:question AS text) AS sparsevec){among})"
-        "  WHERE score > 0 OFFSET 0) AS ranked"
-        " CROSS JOIN LATERAL ("
-        "  SELECT tenant, collection, id, body, put_at FROM stores.point AS point"
-        "  WHERE point.tenant = CAST(current_setting('app.tenant') AS uuid) AND point.collection = :collection"
-        "  AND point.id = ranked.id OFFSET 0) AS point"
-        f" {_labelled(wanted)} LIMIT :limit"
-    ).bindparams(bindparam("terms", type_=ARRAY(INTEGER)))
 
 
 def _labelled(wanted: Wanted) -> str:
@@ -446,20 +327,35 @@ def _wanted(filter: Mapping[str, Any]) -> Wanted:
     return Wanted(" AND ".join(conditions), values, json.dumps(any_ofs, sort_keys=True))
 
 
-def _vector(values: Sequence[float]) -> str:
-    if not values or not all(math.isfinite(value) for value in values):
+def _matching(filter: Mapping[str, Any]) -> str:
+    """A filter as the JSON that the functions of the database read."""
+    return json.dumps(any_of(filter), sort_keys=True)
+
+
+def _finite(values: Sequence[float]) -> Sequence[float]:
+    if not values or not all(map(math.isfinite, values)):
         raise ValueError("a vector has finite numbers, and at least one")
+    return values
+
+
+def _vector(values: Sequence[float]) -> str:
+    values = _finite(values)
     return "[" + ",".join(f"{value:.8g}" for value in values) + "]"
 
 
+def _answered(rows: Sequence[asyncpg.Record]) -> list[Ranked]:
+    """What a search found: where it had to go the narrow way after the wide one, only what that found."""
+    is_narrow = bool(rows) and rows[-1]["is_narrow"]
+    return [Ranked(str(id), _number(score)) for id, score, way in rows if way is is_narrow]
+
+
+def _number(score: float) -> float:
+    """The cosine with a null vector is not a number; it is as far from everything as can be said."""
+    return 0.0 if math.isnan(score) else score
+
+
 def _hits(found: Result[Any]) -> list[Hit]:
-    return [
-        # The cosine with a null vector is not a number; it is as far from everything as can be said.
-        Hit(
-            id=str(row.id), score=0.0 if math.isnan(row.score) else float(row.score), text=row.body, payload=row.payload
-        )
-        for row in found
-    ]
+    return [Hit(id=str(row.id), text=row.body, payload=row.payload) for row in found]
 
 
 def _wrong_size(collection: str) -> Conflict:

@@ -14,7 +14,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from aibox.core.errors import Conflict, StateUnavailable
 from aibox.core.turn import Turn
-from aibox.stores import Hit, Point
+from aibox.stores import Hit, Point, Ranked
 from aibox.stores.vectors.checks import Scalar, any_of, require_collection, require_payload
 from aibox.stores.vectors.words import document
 from aibox.stores.vectors.words import query as words_of
@@ -66,7 +66,7 @@ class QdrantVectors:
         filter: Mapping[str, Any],
         limit: int,
         threshold: float | None = None,
-    ) -> list[Hit]:
+    ) -> list[Ranked]:
         wanted = _filter(turn, filter)
         async with _answering():
             declared = await self._size(require_collection(collection))
@@ -81,8 +81,9 @@ class QdrantVectors:
                 query_filter=wanted,
                 limit=limit,
                 score_threshold=threshold,
+                with_payload=[ID],
             )
-        return [_hit(point.payload, point.score) for point in found.points]
+        return [_ranked(point) for point in found.points]
 
     async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         wanted = _filter(turn, {}, ids=ids)
@@ -90,11 +91,11 @@ class QdrantVectors:
             if wanted is None or await self._size(require_collection(collection)) is None:
                 return {}
             found, _ = await self._client.scroll(collection, scroll_filter=wanted, limit=len(ids), with_vectors=[DENSE])
-        return {_hit(record.payload, 0.0).id: np.array(_dense(record.vector), dtype=np.float32) for record in found}
+        return {_hit(record.payload).id: np.array(_dense(record.vector), dtype=np.float32) for record in found}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
-    ) -> list[Hit]:
+    ) -> list[Ranked]:
         wanted = _filter(turn, filter)
         asked = await asyncio.to_thread(words_of, text)
         async with _answering():
@@ -106,8 +107,9 @@ class QdrantVectors:
                 using=WORDS,
                 query_filter=wanted,
                 limit=limit,
+                with_payload=[ID],
             )
-        return [_hit(point.payload, point.score) for point in found.points]
+        return [_ranked(point) for point in found.points]
 
     async def get(
         self,
@@ -128,7 +130,7 @@ class QdrantVectors:
                 limit=limit,
                 order_by=models.OrderBy(key=PUT_AT, direction=models.Direction.DESC),
             )
-        return [_hit(record.payload, 0.0) for record in found]
+        return [_hit(record.payload) for record in found]
 
     async def delete(
         self,
@@ -249,11 +251,16 @@ def _dense(vector: models.VectorStructOutput | None) -> list[float]:
     return cast("list[float]", vector[DENSE])
 
 
-def _hit(payload: Mapping[str, Any] | None, score: float) -> Hit:
+def _ranked(point: models.ScoredPoint) -> Ranked:
+    assert point.payload is not None
+    return Ranked(point.payload[ID], point.score)
+
+
+def _hit(payload: Mapping[str, Any] | None) -> Hit:
     found = dict(payload or {})
     id, text = found.pop(ID), found.pop(TEXT)
     del found[TENANT], found[PUT_AT]
-    return Hit(id=id, score=score, text=text, payload=found)
+    return Hit(id=id, text=text, payload=found)
 
 
 def _wrong_size(collection: str) -> Conflict:

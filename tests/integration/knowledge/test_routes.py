@@ -70,6 +70,29 @@ async def test_an_unreadable_upload_is_422_with_its_code_and_stays_to_be_tried_a
     assert (retried.status_code, retried.json()["stage"]) == (202, "uploaded")
 
 
+async def test_the_chat_answers_and_nothing_is_lost_while_hostile_files_are_read(one: Served) -> None:
+    kept = await upload(one.client, "kept.md", b"The turbine hall is blue.")
+    hostile = [
+        upload(one.client, "bomb.docx", papers.zip_bomb(600)),
+        upload(one.client, "broken.pdf", b"%PDF-1.7\n" + b"\x00\xff" * 100_000),
+        upload(one.client, "locked.docx", papers.locked_office(megabytes=3)),
+    ]
+    chat = one.client.post("/v1/chat", json={"messages": [{"role": "user", "content": "hello"}]})
+
+    answer, *refused = await asyncio.gather(chat, *hostile)
+
+    assert answer.status_code == 200, answer.text
+    assert [(reply.status_code, reply.json()["code"]) for reply in refused] == [
+        (422, "document_too_complex"),
+        (422, "document_unreadable"),
+        (422, "document_encrypted"),
+    ]
+    listed = (await one.client.get("/v1/knowledge/items", params={"stage": "failed"})).json()["items"]
+    assert {"bomb.docx", "broken.pdf", "locked.docx"} <= {item["title"] for item in listed}
+    found = await one.client.post("/v1/knowledge/search", json={"query": "turbine hall"})
+    assert [result["document_id"] for result in found.json()["results"]][:1] == [kept.json()["document_id"]]
+
+
 async def test_a_file_of_two_gigabytes_is_refused_before_it_is_sent(one: Served) -> None:
     url = httpx.URL(one.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)

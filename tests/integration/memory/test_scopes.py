@@ -231,9 +231,9 @@ async def test_a_stop_does_not_wait_for_an_embedder_that_hangs(kernel: Kernel, r
         storing = asyncio.ensure_future(running.store(person(), "I live in Berlin"))
         await hanging.wait()
         index = running._index
-        waiting = list(index._asked)
+        while not (waiting := list(index._asked.futures)):  # the thread is on its way there
+            await asyncio.sleep(0)
 
-    assert waiting
     assert all(future.cancelled() for future in waiting)
     storing.cancel()
     await asyncio.gather(storing, return_exceptions=True)

@@ -17,6 +17,7 @@ from aibox.core.turn import Permissions, Principal, Turn, begin
 from aibox.guardrail import Settings as GuardrailSettings
 from aibox.guardrail.service import GuardrailService
 from aibox.memory import Memories, Settings
+from aibox.memory.index import Asked, storage_user
 from aibox.memory.service import MemoryService
 from aibox.router import Answer, BackendUnavailable, ModelCall, ModelStream
 from aibox.router.embeddings import Embedder
@@ -170,10 +171,21 @@ async def test_another_users_memory_is_not_found(memories: MemoryService) -> Non
     assert await memories.get(anna, secret.id) == secret
 
 
-async def test_no_user_id_can_stand_for_everyone(memories: MemoryService, vectors: Vectors) -> None:
+async def test_no_user_id_can_stand_for_everyone(
+    memories: MemoryService, vectors: Vectors, router: EmbeddingRouter
+) -> None:
     turn = user()
     await memories.store(turn, "I live in Berlin.")
-    bound = await memories._index._bound(turn, turn.principal.id)
+    bound = (await memories._index._loaded()).bind(
+        asyncio.get_running_loop(),
+        turn,
+        router=router,
+        vectors=vectors,
+        collection="mem0",
+        user=storage_user(turn.tenant, turn.principal.id),
+        asked=Asked(),
+        id=uuid4(),
+    )
 
     for filters in ({"user_id": "*"}, {"agent_id": "x"}, {"user_id": f"{turn.tenant}:*"}, {"run_id": "*"}):
         with pytest.raises(ValueError, match="beyond the turn's own user"):

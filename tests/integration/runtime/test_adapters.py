@@ -227,6 +227,24 @@ async def test_nothing_is_kept_at_a_provider_that_speaks_responses(pairs: Pairs)
     assert answer.headers["x-aibox-omitted"] == "web_search"
 
 
+async def test_sound_and_film_pass_named_to_a_provider_that_speaks_the_dialect(pairs: Pairs) -> None:
+    told = {"type": "input_text", "text": ASKED}
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRv/+", "format": "wav"}}
+    far = {"type": "input_file", "file_url": "https://example.com/talk.mp4?start=1"}
+    pairs.upstream.answer(response_of("Hi."), is_stream=True)
+    said = [{"role": "user", "content": [told, sound, far]}]
+    answer = await pairs.ask("responses", "responses", stream=True, input=said)
+    assert answer.headers["x-aibox-unscanned"] == "audio, video:remote"
+    assert msgspec.json.decode(pairs.upstream.asked)["input"] == said
+
+    film = {"type": "video", "source": {"type": "base64", "media_type": "video/mp4", "data": "AAAAIGZ0eXA="}}
+    pairs.upstream.answer(message_of("Hi."), is_stream=True)
+    said = [{"role": "user", "content": [film, {"type": "text", "text": ASKED}]}]
+    answer = await pairs.ask("messages", "anthropic_messages", stream=True, messages=said)
+    assert answer.headers["x-aibox-unscanned"] == "video"
+    assert msgspec.json.decode(pairs.upstream.asked)["messages"] == said
+
+
 async def test_tokens_are_counted_by_anthropic_and_estimated_for_others(pairs: Pairs) -> None:
     pairs.upstream.answer(b'{"input_tokens": 2095}', is_stream=False)
     asked = {"model": f"anthropic_messages/{MODEL}", "messages": [{"role": "user", "content": ASKED}]}

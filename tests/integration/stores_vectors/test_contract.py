@@ -1,6 +1,6 @@
 """The contract of `Vectors`, run against pgvector in a real PostgreSQL and against Qdrant's in-memory mode."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -8,21 +8,25 @@ import pytest
 
 from aibox.core.errors import BootRefused, Conflict, StateUnavailable
 from aibox.core.turn import Turn, system_turn
-from aibox.stores import Point, Vectors, VectorsSettings
+from aibox.stores import Point, Ranked, Vectors, VectorsSettings
 from aibox.stores.vectors import open_vectors
+from aibox.stores.vectors.pgvector import PgVectors
 from aibox.stores.vectors.qdrant import QdrantVectors
 from tests.conftest import Kernel
 
 EAST, NORTH, NORTH_EAST = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]
 
 
-@pytest.fixture(params=["pgvector", "qdrant"])
+@pytest.fixture(params=["pgvector", "pgvector, the wide way", "qdrant"])
 async def vectors(request: pytest.FixtureRequest, kernel: Kernel) -> AsyncGenerator[Vectors]:
     store: Vectors
-    if request.param == "pgvector":
-        store = open_vectors(VectorsSettings(), kernel.db, kernel.connections)
-    else:
-        store = QdrantVectors(":memory:")
+    match request.param:
+        case "pgvector":
+            store = open_vectors(VectorsSettings(), kernel.db, kernel.connections)
+        case "qdrant":
+            store = QdrantVectors(":memory:")
+        case _:  # as with many points, of which a filter leaves many
+            store = PgVectors(kernel.db, kernel.connections, few=1, candidates=3)
     async with store.run():
         yield store
 
@@ -36,12 +40,20 @@ def point(vector: list[float], text: str = "", *, id: UUID | None = None, **payl
     return Point(id=str(id or uuid4()), vector=vector, text=text, payload=payload)
 
 
+async def texts_of(vectors: Vectors, turn: Turn, found: Sequence[Ranked], collection: str = "facts") -> list[str]:
+    """What the found points say, in their order."""
+    ids = [ranked.id for ranked in found]
+    texts = {hit.id: hit.text for hit in await vectors.get(turn, collection, filter={}, limit=len(ids) + 1, ids=ids)}
+    return [texts[id] for id in ids]
+
+
 async def test_the_nearest_by_cosine_come_first_with_their_scores(vectors: Vectors, turn: Turn) -> None:
     await vectors.put(turn, "facts", [point(NORTH, "north"), point(EAST, "east"), point(NORTH_EAST, "between")])
 
     found = await vectors.search(turn, "facts", vector=[2.0, 0.0, 0.0], filter={}, limit=2)
 
-    assert [(hit.text, round(hit.score, 3)) for hit in found] == [("east", 1.0), ("between", 0.707)]
+    assert await texts_of(vectors, turn, found) == ["east", "between"]
+    assert [round(ranked.score, 3) for ranked in found] == [1.0, 0.707]
 
 
 async def test_what_is_below_the_threshold_is_not_found(vectors: Vectors, turn: Turn) -> None:
@@ -49,7 +61,7 @@ async def test_what_is_below_the_threshold_is_not_found(vectors: Vectors, turn: 
 
     found = await vectors.search(turn, "facts", vector=EAST, filter={}, limit=9, threshold=0.3)
 
-    assert [hit.text for hit in found] == ["between"]
+    assert await texts_of(vectors, turn, found) == ["between"]
 
 
 async def test_the_same_id_again_replaces_the_point_whole(vectors: Vectors, turn: Turn) -> None:
@@ -70,7 +82,7 @@ async def test_keywords_find_a_rare_word_that_the_vector_misses(vectors: Vectors
 
     found = await vectors.keywords(turn, "facts", text="where is the MAGNA3 | or 'quoted", filter={}, limit=9)
 
-    assert [hit.text for hit in found] == ["The pump is a Grundfos MAGNA3."]
+    assert await texts_of(vectors, turn, found) == ["The pump is a Grundfos MAGNA3."]
     assert found[0].score > 0
 
 
@@ -81,7 +93,7 @@ async def test_a_word_that_no_text_had_is_found_as_soon_as_one_has_it(vectors: V
     await vectors.put(turn, "facts", [point(NORTH, "The pump is a MAGNA3.")])
 
     found = await vectors.keywords(turn, "facts", text="MAGNA3", filter={}, limit=9)
-    assert [hit.text for hit in found] == ["The pump is a MAGNA3."]
+    assert await texts_of(vectors, turn, found) == ["The pump is a MAGNA3."]
 
 
 async def test_a_rare_word_outranks_a_common_one(vectors: Vectors, turn: Turn) -> None:
@@ -90,7 +102,7 @@ async def test_a_rare_word_outranks_a_common_one(vectors: Vectors, turn: Turn) -
 
     found = await vectors.keywords(turn, "facts", text="pump valve", filter={}, limit=2)
 
-    assert found[0].text == "valve number 7"
+    assert (await texts_of(vectors, turn, found))[0] == "valve number 7"
 
 
 async def test_a_text_with_more_of_the_words_ranks_first(vectors: Vectors, turn: Turn) -> None:
@@ -100,7 +112,7 @@ async def test_a_text_with_more_of_the_words_ranks_first(vectors: Vectors, turn:
 
     found = await vectors.keywords(turn, "facts", text="green apples", filter={}, limit=9)
 
-    assert [hit.text for hit in found] == ["red apples, green pears", "red apples"]
+    assert await texts_of(vectors, turn, found) == ["red apples, green pears", "red apples"]
 
 
 @pytest.mark.parametrize("query", ["", "the of and", "?!", "'; DROP TABLE stores.point; --\x00"])
@@ -122,7 +134,8 @@ async def test_a_filter_takes_a_value_or_any_of_a_list(vectors: Vectors, turn: T
     )
 
     async def texts(filter: dict[str, object]) -> list[str]:
-        return sorted(hit.text for hit in await vectors.search(turn, "facts", vector=EAST, filter=filter, limit=9))
+        found = await vectors.search(turn, "facts", vector=EAST, filter=filter, limit=9)
+        return sorted(await texts_of(vectors, turn, found))
 
     assert await texts({"user": "anna"}) == ["a"]
     assert await texts({"user": ["anna", "cleo"]}) == ["a", "c"]
@@ -147,8 +160,36 @@ async def test_a_filter_meets_any_element_of_a_listed_payload(vectors: Vectors, 
 
     found = await vectors.search(turn, "facts", vector=EAST, filter={"audience": ["sales", "legal"]}, limit=9)
 
-    assert [hit.text for hit in found] == ["plan"]
-    assert found[0].payload == {"audience": ["board", "sales"]}
+    assert await texts_of(vectors, turn, found) == ["plan"]
+    (hit,) = await vectors.get(turn, "facts", filter={"audience": ["sales", "legal"]}, limit=9)
+    assert hit.payload == {"audience": ["board", "sales"]}
+
+
+@pytest.mark.parametrize("user", ["100 %", "%s %1$L", "a'b", 'a"b', "a\\b", "$1", "{}", "$$; SELECT 1"])
+async def test_a_value_of_a_filter_is_never_read_as_anything_else(vectors: Vectors, turn: Turn, user: str) -> None:
+    mine = point(EAST, "a pump", user=user)
+    await vectors.put(turn, "facts", [mine, point(EAST, "a pump", user="someone else")])
+
+    for _ in range(2):  # the second time the way is remembered
+        dense = await vectors.search(turn, "facts", vector=EAST, filter={"user": [user, "nobody"]}, limit=9)
+        words = await vectors.keywords(turn, "facts", text="pump", filter={"user": user}, limit=9)
+        listed = await vectors.get(turn, "facts", filter={"user": user}, limit=9)
+        assert [*(ranked.id for ranked in (*dense, *words)), *(hit.id for hit in listed)] == [mine.id] * 3
+
+
+async def test_a_common_word_beside_a_rare_one_is_looked_for_when_the_rare_one_brings_too_little(
+    kernel: Kernel, turn: Turn
+) -> None:
+    store = PgVectors(kernel.db, kernel.connections, few=1, candidates=10)
+    rows = [point(EAST, f"pump number {n}", readers=["anna" if n % 2 else "ben"]) for n in range(60)]
+    await store.put(turn, "facts", [*rows, point(EAST, "the Grundfos pump", readers=["anna"])])
+
+    found = await store.keywords(turn, "facts", text="Grundfos pump", filter={"readers": ["anna"]}, limit=5)
+
+    assert (await texts_of(store, turn, found))[0] == "the Grundfos pump"
+    assert len(found) == 5
+    hits = await store.get(turn, "facts", filter={}, limit=9, ids=[ranked.id for ranked in found])
+    assert all(hit.payload == {"readers": ["anna"]} for hit in hits)
 
 
 @pytest.mark.parametrize("filter", [{"user": None}, {"user": 0.5}, {"_tenant": "x"}, {"a-b": "x"}, {"user": [None]}])
@@ -216,7 +257,8 @@ async def test_few_points_that_pass_the_filter_are_found_among_many_that_do_not(
     for _ in range(2):  # the second time the way is remembered
         dense = await vectors.search(turn, "facts", vector=EAST, filter=mine, limit=5)
         words = await vectors.keywords(turn, "facts", text="pump", filter=mine, limit=5)
-        assert [hit.text for hit in dense] == [hit.text for hit in words] == ["a pump among other things"]
+        for found in (dense, words):
+            assert await texts_of(vectors, turn, found) == ["a pump among other things"]
 
 
 async def test_another_tenant_neither_finds_nor_overwrites_nor_deletes(vectors: Vectors, turn: Turn) -> None:
@@ -229,7 +271,7 @@ async def test_another_tenant_neither_finds_nor_overwrites_nor_deletes(vectors: 
         dense = await vectors.search(by, "facts", vector=EAST, filter={"user": "anna"}, limit=9)
         words = await vectors.keywords(by, "facts", text="secret idea", filter={}, limit=9)
         listed = await vectors.get(by, "facts", filter={}, limit=9, ids=[str(id)])
-        return [hit.text for hit in (*dense, *words, *listed)]
+        return [*await texts_of(vectors, by, dense), *await texts_of(vectors, by, words), *(hit.text for hit in listed)]
 
     assert await seen(turn) == ["our secret"] * 3
     assert await seen(stranger) == ["their idea"] * 3
@@ -298,7 +340,7 @@ async def test_a_common_size_is_found_through_its_index_among_other_tenants(kern
 
     found = await store.search(turn, "facts", vector=one, filter={}, limit=5)
 
-    assert [hit.text for hit in found] == ["ours"]
+    assert await texts_of(store, turn, found) == ["ours"]
 
 
 async def test_a_qdrant_that_is_away_is_unavailable(turn: Turn, kernel: Kernel) -> None:

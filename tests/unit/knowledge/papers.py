@@ -126,6 +126,18 @@ def mail(subject: str, text: str, *attachments: tuple[str, bytes]) -> bytes:
     return message.as_bytes()
 
 
+def locked_office(megabytes: int) -> bytes:
+    """A compound file as Office keeps an encrypted document in: its directory stands behind the content."""
+    sector = 512
+    content = b"\x5a" * (megabytes << 20)
+    head = bytearray(sector)
+    head[:8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+    head[30:32] = (9).to_bytes(2, "little")
+    head[48:52] = (len(content) // sector).to_bytes(4, "little")
+    entries = ("Root Entry", "EncryptionInfo", "\x06DataSpaces", "Version", "EncryptedPackage")
+    return bytes(head) + content + b"".join(name.encode("utf-16-le").ljust(128, b"\x00") for name in entries)
+
+
 def zip_bomb(megabytes: int) -> bytes:
     """A Word document of a few kilobytes that unpacks to this much."""
     out = io.BytesIO()

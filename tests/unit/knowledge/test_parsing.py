@@ -179,6 +179,7 @@ async def test_without_tesseract_a_picture_is_refused_and_says_what_is_missing(
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
             DocumentEncrypted,
         ),
+        ("large-locked.docx", papers.locked_office(megabytes=12), DocumentEncrypted),
         ("old.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600, DocumentUnsupported),
         ("broken.pdf", b"%PDF-1.7\n" + b"\x00garbage" * 100, DocumentUnreadable),
         ("broken.docx", papers.docx(papers.paragraph("x"))[:-60], DocumentUnreadable),
