@@ -204,7 +204,7 @@ async def _prepare(cluster: str, database: str) -> bool:
             await connection.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{ANALYSE_EVERY}'")
             await connection.execute("SELECT pg_reload_conf()")
         if await connection.fetchval("SHOW shared_buffers") == UNSET_BUFFERS:
-            await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{_buffers()}MB'")
+            await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{buffers_megabytes()}MB'")
     finally:
         await connection.close()
     connection = await asyncpg.connect(database)
@@ -217,8 +217,8 @@ async def _prepare(cluster: str, database: str) -> bool:
     return is_new
 
 
-def _buffers() -> int:
-    """Megabytes that PostgreSQL may keep pages in: an eighth of what there is for us."""
+def buffers_megabytes() -> int:
+    """What PostgreSQL may keep pages in: an eighth of the memory that there is for us."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with contextlib.suppress(OSError, ValueError):  # no container, or one that may use all
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))

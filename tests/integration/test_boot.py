@@ -13,6 +13,7 @@ from aibox.boot import check_database, check_egress
 from aibox.core.connections import Urls
 from aibox.core.errors import BootRefused
 from aibox.core.http import Settings as HttpSettings
+from aibox.stores.postgres import buffers_megabytes
 
 
 async def execute(urls: Urls, *statements: str) -> None:
@@ -38,6 +39,13 @@ async def refusal(urls: Urls) -> tuple[str, str]:
     with pytest.raises(BootRefused) as refused:
         await check_database(urls)
     return refused.value.code, str(refused.value)
+
+
+async def test_a_new_embedded_database_keeps_as_many_pages_as_its_machine_lets_it_at_once(urls: Urls) -> None:
+    connection = await asyncpg.connect(urls.app)
+    kept = await connection.fetchval("SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")
+    await connection.close()
+    assert kept == buffers_megabytes()
 
 
 async def test_the_roles_that_migrations_make_are_accepted(urls: Urls) -> None:

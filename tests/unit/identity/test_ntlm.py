@@ -104,6 +104,7 @@ def test_a_file_without_a_usable_certificate_is_no_binding(tmp_path: Path) -> No
         windows.with_flags(THIRD, 60, clear=ntlm.UNICODE),
         THIRD.replace(b"\x01\x01\x00\x00\x00\x00\x00\x00", b"\x01\x01\x00\x00\x00\x00\x00\x01"),
     ],
+    ids=lambda _: "message",  # they hold a time: their own bytes would be other ids in each process
 )
 def test_a_message_that_is_not_exactly_a_clients_is_refused(spoilt: bytes) -> None:
     assert spoilt != THIRD
