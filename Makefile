@@ -40,7 +40,7 @@ imports: $(BIN)/.dev
 unit: $(BIN)/.dev ## Unit tests
 	@echo "── unit"; $(BIN)/pytest -q $(PARALLEL) tests/unit
 
-integration: $(BIN)/.dev ## Tests on a real PostgreSQL
+integration: $(BIN)/.dev $(STATIC) ## Tests on a real PostgreSQL (with the pages: a browser signs in with Windows)
 	@echo "── integration"; $(BIN)/pytest -q $(PARALLEL) tests/integration
 
 e2e: $(BIN)/.dev $(STATIC) ## The whole of it in headless Chromium, with the real local model
