@@ -117,8 +117,9 @@ class World:
             if process.is_alive():
                 self._signal(process.pid or 0)
             process.join()
-            pipe.close()
+            # What the dead have said stays in the pipe until it is read: closed too early, it would look never said.
             reader.join()
+            pipe.close()
 
     async def _wait_for_the_end(self, process: multiprocessing.process.BaseProcess, end: Plan, begin: float) -> None:
         """The process that was hit dies at once; one whose database was hit, or that met an error, goes on."""
