@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-import numpy as np
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
-from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Row, Uuid, any_, exists, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,10 +34,6 @@ CANDIDATES = 50
 """Each ranking brings so many at least, and so many times the results asked for as below."""
 
 TIMES = 3
-
-FEEDBACK_PASSAGES = 5
-FEEDBACK_WEIGHT = 0.5
-"""The mean of the best passages' vectors is added to the question's with this weight."""
 
 CHARACTERS_A_TOKEN = 3.5
 """A careful guess for European languages: few tokenizers make more tokens of a text."""
@@ -178,17 +172,10 @@ class Finder:
         ids = [id for id in ids if str(id) in vectors]
         if not ids:
             return Looked(words=words)
-        passages = _unit(np.stack([vectors[str(id)] for id in ids]))
-        asked = _unit(np.array([question], dtype=np.float32))[0]
-        # Among few passages the best say nothing about the question: their mean is the collection's.
-        best = passages[: min(FEEDBACK_PASSAGES, len(ids) // 10)]
-        moved = asked + FEEDBACK_WEIGHT * best.mean(axis=0) if len(best) else asked
-        order = np.argsort(-(passages @ moved), kind="stable")
-        return Looked(
-            meaning={id: float(score) for id, score in zip(ids, passages @ asked, strict=True)},
-            near=[ids[place] for place in order],
-            words=words,
-        )
+        from aibox.knowledge.feedback import compare  # noqa: PLC0415 - it imports NumPy, 11 MB for an idle server
+
+        likeness, near = compare(question, [vectors[str(id)] for id in ids])
+        return Looked(meaning=dict(zip(ids, likeness, strict=True)), near=[ids[place] for place in near], words=words)
 
 
 def _within_budget(found: Sequence[Found], *, tokens: int) -> tuple[Found, ...]:
@@ -271,11 +258,6 @@ def _place_in(ranking: Sequence[UUID], id: UUID) -> int | None:
 
 def _rounded(score: float | None) -> float | None:
     return None if score is None else round(score, 4)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
 
 
 async def _or_none(act: Awaitable[T]) -> T | None:

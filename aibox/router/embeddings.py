@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from aibox.router import BackendUnavailable
 from aibox.router.wheels import FileUnusable, check, wheel_file
 
@@ -75,6 +73,8 @@ class Embedder:
         return made
 
     def _embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        import numpy as np  # noqa: PLC0415 - comes with onnxruntime, which `_load` imports
+
         session, tokenizer = self._loaded or self._load()
         encoded = tokenizer.encode_batch(texts)
         # Texts of like length together: padding costs as much as words.

@@ -8,9 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
-import numpy as np
 from msgspec import Meta, Struct
-from numpy.typing import NDArray
 
 from aibox.core.errors import AIBoxError, Conflict
 from aibox.core.turn import Turn
@@ -143,8 +141,8 @@ class Vectors(Protocol):
         """The nearest by cosine similarity, best first, none below `threshold`."""
         ...
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of these points by id; what is not there is left out."""
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, Sequence[float]]:
+        """The vectors of these points by id, in single precision; what is not there is left out."""
         ...
 
     async def keywords(

@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import json
 import math
+import sys
 import time
+from array import array
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 from sqlalchemy import CursorResult, Result
 from sqlalchemy import text as sql
 
@@ -161,10 +161,10 @@ class PgVectors:
         hits = _answered(rows)
         return hits if threshold is None else [hit for hit in hits if hit.score >= threshold]
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, Sequence[float]]:
         rows = await self._db.ask(turn, "stores.vectors_of", require_collection(collection), [UUID(id) for id in ids])
         # Two bytes of dimension, two unused, then the numbers.
-        return {str(id): np.frombuffer(sent, ">f4", offset=4).astype(np.float32) for id, sent in rows}
+        return {str(id): _numbers(sent) for id, sent in rows}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
@@ -360,3 +360,11 @@ def _hits(found: Result[Any]) -> list[Hit]:
 
 def _wrong_size(collection: str) -> Conflict:
     return Conflict(f"The vectors do not have the size of the collection {collection}; rebuild it.")
+
+
+def _numbers(sent: bytes) -> Sequence[float]:
+    """What pgvector writes of a vector: its size in two 16-bit words, then floats of 32 bits, the high byte first."""
+    numbers = array("f", sent[4:])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import time
+from array import array
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid5
 
-import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -85,13 +84,13 @@ class QdrantVectors:
             )
         return [_ranked(point) for point in found.points]
 
-    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    async def vectors(self, turn: Turn, collection: str, ids: Sequence[str]) -> dict[str, Sequence[float]]:
         wanted = _filter(turn, {}, ids=ids)
         async with _answering():
             if wanted is None or await self._size(require_collection(collection)) is None:
                 return {}
             found, _ = await self._client.scroll(collection, scroll_filter=wanted, limit=len(ids), with_vectors=[DENSE])
-        return {_hit(record.payload).id: np.array(_dense(record.vector), dtype=np.float32) for record in found}
+        return {_hit(record.payload).id: array("f", _dense(record.vector)) for record in found}
 
     async def keywords(
         self, turn: Turn, collection: str, *, text: str, filter: Mapping[str, Any], limit: int
