@@ -44,10 +44,10 @@ def samples(data: Path) -> list[Sample]:
     return [
         *(Sample(case.text, case.is_attack) for case in s_labs(data, "train")),
         *(Sample(case.text, case.is_attack) for case in neuralchemy(data, "train") if "wildguard" not in case.source),
-        *(Sample(text, True, 2.0) for text in attacks_in_languages(data) if not is_held_out(text)),
+        *(Sample(text, True, 3.0) for text in attacks_in_languages(data) if not is_held_out(text)),
         *(Sample(text, False, 3.0) for text in chats(data) if not is_held_out(text)),
         *(Sample(text, False, 0.5) for text in pii_texts(data) if not is_held_out(text)),
-        *(Sample(case.text, False, 4.0) for case in benign() if not is_held_out(case.text)),
+        *(Sample(case.text, False, 3.0) for case in benign() if not is_held_out(case.text)),
     ]
 
 
