@@ -74,6 +74,7 @@ from aibox.router.catalogue import CatalogueService
 from aibox.router.dialects.spoken import DIALECTS
 from aibox.router.routes import ROUTES as ROUTER_ROUTES
 from aibox.router.service import RouterService
+from aibox.runtime.approvals import ApprovalStore
 from aibox.runtime.completions import Completions
 from aibox.runtime.conversations import ConversationStore
 from aibox.runtime.embeddings import Embeddings
@@ -83,6 +84,7 @@ from aibox.runtime.live_replay import LiveReplay
 from aibox.runtime.routes import ROUTES as RUNTIME_ROUTES
 from aibox.runtime.service import ChatService
 from aibox.runtime.steps import Parts
+from aibox.runtime.tools import Services
 from aibox.settings import Settings
 from aibox.stores import Cache, Objects, Vectors
 from aibox.stores.cache import open_cache
@@ -126,6 +128,7 @@ class System(Struct, frozen=True, kw_only=True):
     knowledge: KnowledgeService
     wiki: WikiService
     conversations: ConversationStore
+    approvals: ApprovalStore
     chat: ChatService
     sweeper: StreamSweeper
     completions: Completions
@@ -288,7 +291,9 @@ def build(settings: Settings) -> System:
         http=http,
         jobs=jobs,
     )
+    wiki = WikiService(knowledge, db=db, objects=objects, jobs=jobs)
     conversations = ConversationStore(db, guardrail)
+    approvals = ApprovalStore(db, minutes=settings.runtime.approval_minutes)
     parts = Parts(
         settings=settings.runtime,
         db=db,
@@ -297,6 +302,9 @@ def build(settings: Settings) -> System:
         memories=memories,
         knowledge=knowledge,
         router=router,
+        abilities=router,
+        services=Services(memories=memories, knowledge=knowledge, wiki=wiki),
+        approvals=approvals,
     )
     reader = MessageReader(settings.knowledge, data / "reading")
     completions = Completions(log, guardrail, router, router, reader, DIALECTS)
@@ -336,8 +344,9 @@ def build(settings: Settings) -> System:
         memories=memories,
         jobs=jobs,
         knowledge=knowledge,
-        wiki=WikiService(knowledge, db=db, objects=objects, jobs=jobs),
+        wiki=wiki,
         conversations=conversations,
+        approvals=approvals,
         chat=ChatService(parts, audit, conversations),
         sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
         completions=completions,
@@ -382,6 +391,7 @@ def create_app(system: System) -> App:
         "wiki": system.wiki,
         "chat": system.chat,
         "conversations": system.conversations,
+        "approvals": system.approvals,
         "completions": system.completions,
         "embeddings": system.embeddings,
     }

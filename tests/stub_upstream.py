@@ -84,6 +84,8 @@ class Stub:
         self.left = 0
         self.frames: list[dict[str, Any]] | None = None
         """When set, a stream is these frames."""
+        self.next_frames: list[list[dict[str, Any]]] = []
+        """While there are some, each stream is the frames of the first, which goes."""
         self.choices: list[dict[str, Any]] | None = None
         """When set, a whole answer has these choices."""
         self.models: list[str] = list(MODELS)
@@ -298,8 +300,9 @@ class Stub:
         if model == "empty":
             await send("[DONE]")
             return
-        if self.frames is not None:
-            for frame in self.frames:
+        frames = self.next_frames.pop(0) if self.next_frames else self.frames
+        if frames is not None:
+            for frame in frames:
                 await send(json.dumps(frame))
             await send("[DONE]")
             return

@@ -11,7 +11,7 @@ from aibox.core.errors import BadRequest
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Form, Guardrail, OutputFilter, Verdict
 from aibox.observability import Usage
-from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream
+from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream, ToolCall
 
 BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of an answer beside its content. In a stream they are left out: no filter follows them."""
@@ -101,6 +101,10 @@ class GuardedStream:
     @property
     def omitted(self) -> tuple[str, ...]:
         return self._stream.omitted
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return ()  # a guarded call offers no tools
 
     @property
     def usage(self) -> Usage | None:

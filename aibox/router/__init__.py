@@ -17,6 +17,7 @@ from aibox.observability import Price, Usage
 __all__ = [
     "KINDS",
     "ROLES",
+    "Abilities",
     "AdapterName",
     "AddressRefused",
     "Answer",
@@ -76,6 +77,7 @@ __all__ = [
     "Said",
     "Settings",
     "TokenCounter",
+    "ToolCall",
     "UpstreamRedirect",
 ]
 
@@ -496,6 +498,14 @@ class Embedded(Struct, frozen=True, kw_only=True):
     data: bytes | None = None
 
 
+class ToolCall(Struct, frozen=True):
+    """A call of a tool as the model wrote it; `arguments` should be a JSON object and may be anything."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 @runtime_checkable
 class ModelStream(Protocol):
     """An answer that is arriving. Iterating ends after `model_response` is durable; usage and cost are known then.
@@ -527,6 +537,11 @@ class ModelStream(Protocol):
 
     @property
     def finish_reason(self) -> str | None: ...
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """Whole once the stream has ended."""
+        ...
 
     @property
     def omitted(self) -> tuple[str, ...]:
@@ -570,6 +585,18 @@ class ModelRouter(Protocol):
 
     async def routes(self, turn: Turn) -> list[dict[str, Any]]:
         """The data of `GET /v1/routes`: each alias with the models it leads to."""
+        ...
+
+
+@runtime_checkable
+class Abilities(Protocol):
+    """Says what models can do before one is asked."""
+
+    async def can(self, turn: Turn, model: str, *capabilities: str) -> bool:
+        """Whether each model that `model` may lead to has one of `capabilities`; False for a name that leads nowhere.
+
+        A capability that nobody stated is not there: a provider may refuse what it does not know.
+        """
         ...
 
 

@@ -310,6 +310,14 @@ class RouterService:
             return True
         return any(route.entry.provider.type == "external" for route in routes)
 
+    async def can(self, turn: Turn, model: str, *capabilities: str) -> bool:
+        """See `Abilities.can`."""
+        try:
+            routes = self._catalogue.shelf(turn.tenant).lead(model)
+        except (ModelUnknown, RoleNotConfigured):
+            return False
+        return all(any(named in route.model.capabilities for named in capabilities) for route in routes)
+
     async def models(self, turn: Turn) -> list[dict[str, Any]]:
         """See `ModelRouter.models`."""
         shelf = self._catalogue.shelf(turn.tenant)

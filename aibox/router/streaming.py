@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Self
 
 from aibox.core.errors import AIBoxError
 from aibox.core.http import Broken
 from aibox.observability import Usage
-from aibox.router import BackendCut, BackendFailed, BackendMalformed, BackendTimeout, Chunk
+from aibox.router import BackendCut, BackendFailed, BackendMalformed, BackendTimeout, Chunk, ToolCall
 from aibox.router.adapters.port import Reading
 from aibox.router.dialects import chat, sse
 from aibox.router.dialects.exchange import Writer
@@ -66,6 +67,10 @@ class LiveStream:
     @property
     def finish_reason(self) -> str | None:
         return self._invocation.finish_reason
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        return [ToolCall(**call) for call in self._invocation.transcript.tool_calls]
 
     @property
     def has_more(self) -> bool:

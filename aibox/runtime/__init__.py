@@ -23,11 +23,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     events_hours: Annotated[int, Meta(description="How long the stream events of a run can be read again")] = 24
     history_items: Annotated[int, Meta(description="Most earlier messages put into a prompt")] = 40
     history_characters: Annotated[int, Meta(description="Most characters of earlier messages in a prompt")] = 8000
+    tool_rounds: Annotated[int, Meta(description="How often a turn may go from the model to tools and back", ge=0)] = 25
+    tool_seconds: Annotated[float, Meta(description="Time limit of one use of a tool")] = 60.0
+    approval_minutes: Annotated[float, Meta(description="How long a tool waits for its user's approval")] = 30.0
 
 
 class RunEnded(Conflict):
     code = "run_ended"
     sentence = "The run is over."
+
+
+class ApprovalClosed(Conflict):
+    code = "approval_closed"
+    sentence = "This was decided already, or it is too late."
 
 
 class StreamExpired(AIBoxError):
@@ -85,6 +93,36 @@ class TraceStep(Struct, frozen=True, kw_only=True):
     state: Literal["done", "failed"]
 
 
+class ToolUse(Struct, frozen=True, kw_only=True):
+    """A use of a tool in the turn. What it was given and what it gave are in the log, sealed, and not copied here."""
+
+    call_id: str
+    name: str
+    state: Literal["running", "done", "failed", "denied"]
+
+
+ApprovalStatus = Literal["pending", "approved", "approved_with_edits", "denied", "expired"]
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """A use of a tool that waits for its user, or did. `arguments` are those it is carried out with.
+
+    `risk` says why it asks: `prompt_injection` (the turn is flagged) or `tool` (this tool always asks).
+    """
+
+    approval_id: UUID
+    run_id: UUID
+    session_id: UUID
+    call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    risk: str
+    status: ApprovalStatus
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None = None
+
+
 class Item(Struct, frozen=True, kw_only=True):
     """A message in a conversation. Several items with one parent are branches. `run_id` is the turn it belongs to."""
 
@@ -101,6 +139,7 @@ class Item(Struct, frozen=True, kw_only=True):
     citations: tuple[Citation, ...] = ()
     recalled: tuple[Recalled, ...] = ()
     trace: tuple[TraceStep, ...] = ()
+    tools: tuple[ToolUse, ...] = ()
     masked: tuple[str, ...] = ()
     """The tokens that the model read in the question; `/v1/guard/masked` gives their values to who wrote them."""
 
@@ -187,6 +226,22 @@ class Conversations(Protocol):
     async def runs(self, turn: Turn, conversation: UUID) -> Sequence[Run]: ...
 
 
+@runtime_checkable
+class Approvals(Protocol):
+    """What the turn's user is asked before a tool is used; a stranger's are NotFound."""
+
+    async def list(self, turn: Turn, *, status: ApprovalStatus | None = None) -> Sequence[Approval]:
+        """The newest first, at most 200."""
+        ...
+
+    async def decide(
+        self, turn: Turn, approval: UUID, *, approve: bool, arguments: dict[str, Any] | None = None
+    ) -> Approval:
+        """Let the tool be used, with other `arguments` if they are given, or not. Raises `ApprovalClosed`, and
+        `ValidationFailed` for arguments that the tool does not take."""
+        ...
+
+
 class QuestionAsked(Event, frozen=True, kw_only=True):
     """A user's message was taken on, before anything is done with it; the text is an artifact."""
 
@@ -197,13 +252,15 @@ class QuestionAsked(Event, frozen=True, kw_only=True):
 
 
 class PromptGenerated(Event, frozen=True, kw_only=True):
-    """The prompt of a chat turn is complete; it is an artifact. `recalled` and `passages` count what was put in it."""
+    """The prompt of a chat turn is complete; it is an artifact. `recalled` and `passages` count what was put in it,
+    `tools` those that the model is offered."""
 
     type: ClassVar[str] = "prompt_generated"
     conversation: str
     messages: int
     recalled: int
     passages: int = 0
+    tools: int = 0
 
 
 class ConversationChanged(Event, frozen=True, kw_only=True):
@@ -222,3 +279,50 @@ class RunFinished(Event, frozen=True, kw_only=True):
     conversation: str
     status: RunStatus
     finish_reason: str
+
+
+class ToolCalled(Event, frozen=True, kw_only=True):
+    """A tool is about to be used; the arguments are an artifact. `call` is the same in the use's `tool_returned`.
+
+    `decision`: nobody was asked (`auto`), or what the user said to it.
+    """
+
+    type: ClassVar[str] = "tool_called"
+    call: str
+    tool: str
+    decision: Literal["auto", "approved", "approved_with_edits"]
+
+
+class ToolReturned(Event, frozen=True, kw_only=True):
+    """A use of a tool ended; the result is an artifact. When not `ok`, `code` names the failure (`cancelled`: the turn
+    was stopped, and what the tool did may have been done)."""
+
+    type: ClassVar[str] = "tool_returned"
+    call: str
+    tool: str
+    ok: bool
+    code: str = ""
+    size: int = 0
+    duration_ms: int = 0
+
+
+class ApprovalRequested(Event, frozen=True, kw_only=True):
+    """A tool will not be used before its user says so; the arguments are an artifact."""
+
+    type: ClassVar[str] = "approval_requested"
+    approval: str
+    call: str
+    tool: str
+    risk: str
+    expires_us: int
+
+
+class ApprovalDecided(Event, frozen=True, kw_only=True):
+    """An approval was decided, or nobody did in time. It stands in the turn that decided, and in the run's own."""
+
+    type: ClassVar[str] = "approval_decided"
+    approval: str
+    run: str
+    tool: str
+    status: ApprovalStatus
+    decided_in: str = ""

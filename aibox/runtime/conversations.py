@@ -12,7 +12,7 @@ from aibox.core.db import Database
 from aibox.core.errors import BadRequest, NotFound
 from aibox.core.turn import Turn, uuid7
 from aibox.guardrail import Guardrail
-from aibox.runtime import Citation, Conversation, ConversationChanged, Item, Recalled, Run, TraceStep
+from aibox.runtime import Citation, Conversation, ConversationChanged, Item, Recalled, Run, ToolUse, TraceStep
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
 
 TITLE_LENGTH = 200
@@ -204,6 +204,7 @@ def _item(row: ItemRow, run: RunRow) -> Item:
         citations=msgspec.convert(row.citations, tuple[Citation, ...]),
         recalled=msgspec.convert(row.recalled, tuple[Recalled, ...]),
         trace=msgspec.convert(row.trace, tuple[TraceStep, ...]),
+        tools=msgspec.convert(row.tools, tuple[ToolUse, ...]),
         masked=tuple(row.masked),
     )
 

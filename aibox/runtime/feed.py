@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import UUID as PGUUID
 from aibox.core.db import Database
 from aibox.core.errors import AIBoxError
 from aibox.core.turn import Turn
-from aibox.runtime import StreamEvent, TraceStep
+from aibox.runtime import StreamEvent, ToolUse, TraceStep
 from aibox.runtime.models import RunEventRow
 
 log = structlog.get_logger("aibox.runtime.feed")
@@ -46,6 +46,8 @@ class Feed:
         """The text of all `token` events: the answer as far as anyone may have seen it."""
         self.told: dict[str, TraceStep] = {}
         """The last that each step told of itself, but for what it is still at."""
+        self.tools: dict[str, ToolUse] = {}
+        """The uses of tools so far, by their calls."""
         self._news = asyncio.Event()
         self._kept = 0
 
@@ -62,6 +64,10 @@ class Feed:
             self.shown += data["text"]
         elif name == "trace_update" and data["state"] != "running":
             self.told[data["step"]] = msgspec.convert(data, TraceStep)
+        elif name == "tool_call":
+            self.tools[data["call_id"]] = ToolUse(call_id=data["call_id"], name=data["name"], state="running")
+        elif name == "tool_result":
+            self.tools[data["call_id"]] = msgspec.structs.replace(self.tools[data["call_id"]], state=data["state"])
         self.events.append(StreamEvent(len(self.events) + 1, name, msgspec.json.encode(data)))
         news, self._news = self._news, asyncio.Event()
         news.set()

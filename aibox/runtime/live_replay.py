@@ -165,7 +165,16 @@ def _offered(request: dict[str, Any]) -> list[Any]:
 
 
 def _recorded(replay: Replay) -> Said:
-    answered = [event for event in replay.events if event.type == "model_response" and event.body.get("ok")]
+    embedded = {
+        event.body.get("call")
+        for event in replay.events
+        if event.type == "model_invoked" and event.body.get("operation") == "embeddings"
+    }
+    answered = [
+        event
+        for event in replay.events
+        if event.type == "model_response" and event.body.get("ok") and event.body.get("call") not in embedded
+    ]
     if not answered:
         raise NotReplayable("This turn got no answer from a model, so there is nothing to compare with.")
     event = answered[-1]

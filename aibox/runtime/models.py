@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aibox.core.db import Row
-from aibox.runtime import RunStatus
+from aibox.runtime import ApprovalStatus, RunStatus
 
 
 class ConversationRow(Row):
@@ -41,6 +41,7 @@ class ItemRow(Row):
     trace: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     recalled: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     masked: Mapped[list[str]] = mapped_column(JSONB, default=list)
+    tools: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
@@ -58,6 +59,26 @@ class RunRow(Row):
     usage: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ApprovalRow(Row):
+    __tablename__ = "approval"
+    __table_args__ = {"schema": "runtime"}  # noqa: RUF012
+
+    tenant: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner: Mapped[UUID]
+    conversation: Mapped[UUID]
+    run: Mapped[UUID]
+    call: Mapped[str] = mapped_column(Text)
+    tool: Mapped[str] = mapped_column(Text)
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    risk: Mapped[str] = mapped_column(Text)
+    status: Mapped[ApprovalStatus] = mapped_column(Text, default="pending")
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decided_in: Mapped[UUID | None]
 
 
 class RunEventRow(Row):

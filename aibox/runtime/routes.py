@@ -14,12 +14,14 @@ from aibox.audit import Receipt
 from aibox.core.errors import Internal, ValidationFailed, revive
 from aibox.core.turn import Turn
 from aibox.identity import Identity
-from aibox.runtime import Chat, Citation, Conversation, Conversations, Question
+from aibox.runtime import Approval, Approvals, ApprovalStatus, Chat, Citation, Conversation, Conversations, Question
 from aibox.runtime.completions import Completions
 from aibox.runtime.embeddings import Embeddings
 from aibox.runtime.live_replay import LiveReplay, LiveReplayed
 from aibox.runtime.schemas import (
     AnswerMessage,
+    ApprovalList,
+    ApproveBody,
     ChatRequest,
     ChatResponse,
     ItemList,
@@ -231,6 +233,42 @@ class ConversationController(Controller):
         await chat.cancel(turn, conversation_id, run_id)
 
 
+class ApprovalController(Controller):
+    """What waits for the caller's word: a tool that is used only once they approve."""
+
+    path = "/v1/user/approvals"
+    opt = CHAT
+
+    @get()
+    async def listed(
+        self,
+        turn: NamedDependency[Turn],
+        approvals: NamedDependency[Approvals],
+        status: FromQuery[ApprovalStatus | None] = None,
+    ) -> ApprovalList:
+        """The newest first."""
+        return ApprovalList(approvals=list(await approvals.list(turn, status=status)))
+
+    @post("/{approval_id:uuid}/approve", status_code=200)
+    async def approve(
+        self,
+        turn: NamedDependency[Turn],
+        approval_id: FromPath[UUID],
+        approvals: NamedDependency[Approvals],
+        data: JSONBody[ApproveBody | None] = None,
+    ) -> Approval:
+        """Let the tool be used, with other arguments if they are given; the run goes on."""
+        arguments = None if data is None else data.arguments
+        return await approvals.decide(turn, approval_id, approve=True, arguments=arguments)
+
+    @post("/{approval_id:uuid}/deny", status_code=200)
+    async def deny(
+        self, turn: NamedDependency[Turn], approval_id: FromPath[UUID], approvals: NamedDependency[Approvals]
+    ) -> Approval:
+        """Keep the tool from being used; the model is told, and the run goes on."""
+        return await approvals.decide(turn, approval_id, approve=False)
+
+
 def _question(data: ChatRequest) -> Question:
     last = data.messages[-1]
     if last.role != "user":
@@ -278,4 +316,5 @@ ROUTES: list[Any] = [
     embed,
     SessionController,
     ConversationController,
+    ApprovalController,
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from aibox.audit import Receipt
-from aibox.runtime import Citation, Item, Run
+from aibox.runtime import Approval, Citation, Item, Run
 
 
 class TextPart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +96,16 @@ class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/replay/live`: whether the model is offered the tools again that it was offered then."""
 
     tools: bool = False
+
+
+class ApprovalList(Struct, frozen=True, kw_only=True):
+    approvals: list[Approval]
+
+
+class ApproveBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST …/approve`: the arguments to use the tool with, where they are not to be those that the model wrote."""
+
+    arguments: dict[str, Any] | None = None
 
 
 class RunList(Struct, frozen=True, kw_only=True):

@@ -141,7 +141,7 @@ class ChatService:
     async def cancel(self, turn: Turn, conversation: UUID, run: UUID) -> None:
         known = await self._conversations.run(turn, conversation, run)
         live = self._live.get(run)
-        if known.status not in ("queued", "running") or live is None or live.state.feed.is_closed:
+        if known.status not in ("queued", "running", "waiting_approval") or live is None or live.state.feed.is_closed:
             raise RunEnded()
         live.is_cancelled = True
         _cancel(live)
@@ -191,7 +191,8 @@ class ChatService:
         turn = live.state.turn
         try:
             try:
-                async with asyncio.timeout(self._parts.settings.turn_seconds):
+                async with asyncio.timeout(self._parts.settings.turn_seconds) as limit:
+                    live.state = msgspec.structs.replace(live.state, limit=limit)
                     for step in STEPS:
                         live.state = await step(self._parts, live.state)
                 live.is_ending = True
@@ -283,7 +284,7 @@ class ChatService:
     async def _store(self, live: Live, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
         """Store the part of the answer that came; the database may be on its way back."""
         state = live.state
-        if state.feed.shown and state.filter is not None and not state.answer:
+        if state.feed.shown and state.answering is not None and not state.answer:
             with contextlib.suppress(AIBoxError):  # an end that cannot be judged is not shown, and no prompt holds it
                 state = live.state = await guard_out(self._parts, state)
         for pause in (*(0.2 * 2**n for n in range(STORE_TRIES)), None):

@@ -1,9 +1,11 @@
 """The named steps of a turn. Each takes the parts it works with and a frozen State, and returns the next State.
 
-A chat turn is `prepare, guard_in, recall, consult, ask, guard_out, resolve, remember`; a call of another AI client
-(`aibox.runtime.completions`) is `prepare, guard_in, ask, guard_out, resolve` over its own state.
+A chat turn is `prepare, guard_in, recall, consult, ask, guard_out, resolve, remember`, where `ask` goes to `act` and
+back as long as the model uses tools. A call of another AI client (`aibox.runtime.completions`) is
+`prepare, guard_in, ask, guard_out, resolve` over its own state.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -15,9 +17,11 @@ from aibox.core.turn import Turn
 from aibox.guardrail import Guardrail, OutputFilter
 from aibox.knowledge import Knowledge
 from aibox.memory import Memories, Recall
-from aibox.router import ModelRouter
+from aibox.router import Abilities, ModelRouter
 from aibox.runtime import Citation, Question, Settings
+from aibox.runtime.approvals import ApprovalStore
 from aibox.runtime.feed import Feed
+from aibox.runtime.tools import Services
 
 MODEL = "default"
 """The role alias that answers a chat turn."""
@@ -40,6 +44,10 @@ class Parts(Struct, frozen=True, kw_only=True):
     memories: Memories
     knowledge: Knowledge
     router: ModelRouter
+    abilities: Abilities
+    services: Services
+    """What tools work with."""
+    approvals: ApprovalStore
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -59,6 +67,37 @@ class Tokens(Struct, frozen=True, kw_only=True):
     context_max: int | None
     provider: str
     model: str
+
+
+class Answering:
+    """The answer as it arrives. What the model writes before and after its uses of tools is judged piece by piece."""
+
+    def __init__(self, open: Callable[[], OutputFilter]) -> None:
+        self._open = open
+        self._filter: OutputFilter | None = open()
+        self._pieces: list[str] = []
+
+    async def push(self, text: str) -> str:
+        """Take the next words; what may be shown. Raises `Blocked`, `GuardrailUnavailable`."""
+        gap = ""
+        if self._filter is None:
+            self._filter, gap = self._open(), "\n\n" if self.content else ""
+        return gap + await self._filter.push(text)
+
+    async def close(self) -> str:
+        """The rest of the piece; what comes after begins another."""
+        if self._filter is None:
+            return ""
+        filter, self._filter = self._filter, None
+        rest = await filter.close()
+        if filter.verdict is not None and filter.verdict.content:
+            self._pieces.append(filter.verdict.content)
+        return rest
+
+    @property
+    def content(self) -> str:
+        """What was judged, as a model may see it again."""
+        return "\n\n".join(self._pieces)
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -83,8 +122,10 @@ class State(Struct, frozen=True, kw_only=True):
     """The question or what was found for it may be an attack: every tool asks first."""
     is_external: bool = True
     """Whether a provider outside the house may get the prompt."""
-    filter: OutputFilter | None = None
+    answering: Answering | None = None
     """Takes the answer in as it arrives; `guard_out` closes it, or the end of a run that was cut short."""
+    limit: asyncio.Timeout | None = None
+    """The time limit of the turn."""
     answer: str = ""
     """The answer as a model may see it again."""
     is_stored: bool = False

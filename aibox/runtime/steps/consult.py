@@ -36,7 +36,7 @@ async def consult(parts: Parts, state: State) -> State:
         return state
     if not search.found:
         return state
-    sources, is_flagged = await _judged(parts, state, search.found)
+    sources, is_flagged = await judged(parts, state, search.found)
     label = f"{count(len(sources), 'passage')} found"
     if withheld := len(search.found) - len(sources):
         label += f", {withheld} withheld by the safety policy"
@@ -46,8 +46,11 @@ async def consult(parts: Parts, state: State) -> State:
     return replace(state, sources=sources, is_flagged=state.is_flagged or is_flagged)
 
 
-async def _judged(parts: Parts, state: State, found: tuple[Found, ...]) -> tuple[tuple[Source, ...], bool]:
-    """The passages as a model may see them, without those it may not; and whether one looks like an attack."""
+async def judged(
+    parts: Parts, state: State, found: tuple[Found, ...], *, begin: int = 1
+) -> tuple[tuple[Source, ...], bool]:
+    """The passages as a model may see them, numbered from `begin`, without those it may not see; and whether one looks
+    like an attack."""
     texts = [_written(one) for one in found]
     verdicts = await parts.guardrail.check_input(
         state.turn,
@@ -58,7 +61,7 @@ async def _judged(parts: Parts, state: State, found: tuple[Found, ...]) -> tuple
     )
     kept = [(one, verdict) for one, verdict in zip(found, verdicts, strict=True) if verdict.decision != "block"]
     sources = tuple(
-        Source(citation=_citation(n, one), content=verdict.content) for n, (one, verdict) in enumerate(kept, 1)
+        Source(citation=_citation(n, one), content=verdict.content) for n, (one, verdict) in enumerate(kept, begin)
     )
     return sources, any(verdict.flagged for _, verdict in kept)
 

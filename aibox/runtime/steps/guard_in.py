@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from aibox.guardrail import Blocked
 from aibox.runtime.models import ConversationRow, ItemRow
-from aibox.runtime.steps import MODEL, Parts, State, count, trace, warn
+from aibox.runtime.steps import MODEL, Answering, Parts, State, count, trace, warn
 
 
 class InputBlocked(Blocked):
@@ -59,7 +59,7 @@ async def guard_in(parts: Parts, state: State) -> State:
         visible=verdict.visible,
         masked=verdict.tokens,
         is_external=external,
-        filter=parts.guardrail.output(state.turn, conversation=state.session_id),
+        answering=Answering(lambda: parts.guardrail.output(state.turn, conversation=state.session_id)),
     )
 
 

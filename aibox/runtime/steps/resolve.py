@@ -43,6 +43,12 @@ def told(state: State) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(step) for step in state.feed.told.values() if step.label]
 
 
+def used(state: State) -> list[dict[str, Any]]:
+    """The uses of tools, as they are kept with the answer; one that was cut short has failed."""
+    uses = (replace(use, state="failed") if use.state == "running" else use for use in state.feed.tools.values())
+    return [msgspec.to_builtins(use) for use in uses]
+
+
 async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:
     """Write the answer as far as it came, and how the run ended."""
     turn = state.turn
@@ -57,6 +63,7 @@ async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason:
                 recalled=msgspec.to_builtins(recalled(state)),
                 trace=told(state),
                 masked=list(state.masked),
+                tools=used(state),
             )
         )
         await work.session.execute(

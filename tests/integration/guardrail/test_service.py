@@ -23,7 +23,7 @@ from aibox.guardrail.engine import Engine
 from aibox.guardrail.recognizers import Strict
 from aibox.guardrail.service import GuardrailService
 from aibox.observability import Usage
-from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream
+from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream, ToolCall
 from tests.conftest import Kernel
 
 ENGINE = Engine()
@@ -351,6 +351,7 @@ class EchoStream:
     cost_usd: str | None = None
     finish_reason: str | None = "stop"
     omitted: tuple[str, ...] = ()
+    tool_calls: Sequence[ToolCall] = ()
     has_more = False
 
     def __init__(self, text: str) -> None:

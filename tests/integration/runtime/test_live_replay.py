@@ -52,6 +52,17 @@ async def test_another_answer_is_shown_word_by_word(one: Served) -> None:
     ]
 
 
+async def test_a_chat_that_kept_a_memory_is_compared_by_its_answer(one: Served) -> None:
+    """Keeping it asks the embedder after the model: that is no answer to compare with."""
+    answer = await one.client.post("/v1/chat", json={"messages": [{"role": "user", "content": "I live in Bergen."}]})
+    turn_id = answer.json()["turn_id"]
+    await one.outcome(turn_id)
+
+    shown = await again(one, turn_id)
+
+    assert (shown["is_same"], shown["recorded"]["text"]) == (True, "The answer is forty-two.")
+
+
 async def test_a_call_of_another_client_is_asked_again_without_its_tools(one: Served) -> None:
     tool = {"type": "function", "function": {"name": "rm", "parameters": {"type": "object"}}}
     body = {"model": "ok", **QUESTION, "tools": [tool]}

@@ -1,0 +1,245 @@
+"""Step `act`, between two answers of the model: use the tools it calls, each one logged before, judged after, and asked
+for where it must be.
+
+The arguments are judged like an answer and their tokens restored; the result is judged like a document that nobody in
+the conversation wrote. What fails is told to the model, which may try otherwise; what the guardrail or the log cannot
+answer for fails the turn.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Generator, Sequence
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from aibox.core.errors import AIBoxError, AuditUnavailable, Internal, NotFound
+from aibox.core.events import json_artifact
+from aibox.guardrail import Blocked, GuardrailUnavailable
+from aibox.router import ToolCall
+from aibox.runtime import ToolCalled, ToolReturned
+from aibox.runtime.steps import Parts, State, warn
+from aibox.runtime.steps.consult import judged
+from aibox.runtime.tools import Result, Tool, taken
+
+log = structlog.get_logger("aibox.runtime.act")
+
+MOST_BYTES = 65_536
+"""Of a result, so much is put before the model."""
+
+CUT = "… (cut: the result is longer)"
+WITHHELD = "The safety policy withheld the result."
+
+
+class ToolTimeout(AIBoxError):
+    status = 504
+    code = "tool_timeout"
+    sentence = "The tool took too long and was stopped."
+
+
+class Denied(AIBoxError):
+    """Its user did not allow it, or did not answer in time."""
+
+    status = 403
+    code = "approval_denied"
+    sentence = "The user did not allow this. Go on without it."
+
+
+FATAL = (AuditUnavailable, GuardrailUnavailable)
+"""What fails the turn, and not a tool alone."""
+
+
+class Outcome(Struct, frozen=True):
+    """How a use ended: what the model reads of it, and what its user sees."""
+
+    state: Literal["done", "failed", "denied"]
+    content: str
+    visible: str
+
+
+async def act(
+    parts: Parts, state: State, tools: Sequence[Tool], calls: Sequence[ToolCall]
+) -> tuple[State, list[dict[str, Any]]]:
+    """Use them one after the other; the messages that tell the model what came of each."""
+    messages = []
+    for call in calls:
+        state, outcome = await _use(parts, state, tools, call)
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": outcome.content})
+    return state, messages
+
+
+async def _use(parts: Parts, state: State, tools: Sequence[Tool], call: ToolCall) -> tuple[State, Outcome]:
+    shown: dict[str, Any] = {"call_id": call.id, "name": call.name, "arguments": None}
+    said = await parts.guardrail.check_output(state.turn, call.arguments, conversation=state.session_id)
+    # All tools are of the house: what they may see is what their user may.
+    given = await parts.guardrail.restore(state.turn, said.content, conversation=state.session_id, form="json")
+    try:
+        if said.decision == "block":
+            raise Blocked(said.reason)
+        shown["arguments"] = _as_read(given)
+        tool = next((tool for tool in tools if tool.name == call.name), None)
+        if tool is None:
+            raise NotFound(f"There is no tool {call.name[:100]}.")
+        arguments = taken(tool, given)
+        state.feed.emit("tool_call", shown)
+        state, outcome = await _carry_out(parts, state, tool, call.id, arguments)
+    except AIBoxError as error:
+        if isinstance(error, FATAL):
+            raise
+        if call.id not in state.feed.tools:
+            state.feed.emit("tool_call", shown)
+        outcome = _failed(error)
+    state.feed.emit("tool_result", {"call_id": call.id, "state": outcome.state, "content": outcome.visible})
+    return state, outcome
+
+
+async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: Struct) -> tuple[State, Outcome]:
+    """Ask where it must be asked, log, act, log. Raises what keeps it from being used at all."""
+    decision: Literal["auto", "approved", "approved_with_edits"] = "auto"
+    if tool.asks or state.is_flagged:
+        decision, given = await _approved(parts, state, tool, call, given)
+    use = Use(parts, state, tool, call)
+    await parts.log.log(
+        state.turn,
+        ToolCalled(call=call, tool=tool.name, decision=decision, artifacts=(json_artifact(given),)),
+    )
+    try:
+        async with asyncio.timeout(parts.settings.tool_seconds):
+            result = await tool.act(parts.services, state.turn, given)
+    except asyncio.CancelledError:
+        await use.returned(None, code="cancelled")
+        raise
+    except (AIBoxError, TimeoutError) as error:
+        known = error if isinstance(error, AIBoxError) else ToolTimeout()
+        await use.returned(None, code=known.code)
+        raise known from None
+    except Exception:
+        # The model relies on an answer to each of its calls; what went wrong in ours is for the operator.
+        log.exception("tool.failed", turn=str(state.turn.id), tool=tool.name)
+        await use.returned(None, code=Internal.code)
+        raise Internal() from None
+    state, value = await _cited(parts, state, result)
+    await use.returned(value)
+    return await _told(parts, state, value)
+
+
+class Use:
+    """A use of a tool that has been announced."""
+
+    def __init__(self, parts: Parts, state: State, tool: Tool, call: str) -> None:
+        self._parts = parts
+        self._turn = state.turn
+        self._tool = tool
+        self._call = call
+        self._begin = time.monotonic()
+
+    async def returned(self, value: object, *, code: str = "") -> None:
+        """Log how it ended."""
+        artifacts = () if code else (json_artifact(value),)
+        await self._parts.log.log(
+            self._turn,
+            ToolReturned(
+                call=self._call,
+                tool=self._tool.name,
+                ok=not code,
+                code=code,
+                size=sum(len(artifact.data) for artifact in artifacts),
+                duration_ms=int((time.monotonic() - self._begin) * 1000),
+                artifacts=artifacts,
+            ),
+        )
+
+
+async def _approved(
+    parts: Parts, state: State, tool: Tool, call: str, given: Struct
+) -> tuple[Literal["approved", "approved_with_edits"], Struct]:
+    """What its user says to it, and the arguments they say it to. Raises `Denied`."""
+    asked = await parts.approvals.request(
+        state.turn,
+        call=call,
+        tool=tool.name,
+        arguments=msgspec.to_builtins(given),
+        risk="prompt_injection" if state.is_flagged else "tool",
+        conversation=state.session_id,
+    )
+    told = {name: value for name, value in msgspec.to_builtins(asked).items() if name in SHOWN}
+    state.feed.emit("approval_required", told)
+    with _unhurried(state):
+        decided = await parts.approvals.wait(state.turn, asked)
+    state.feed.emit("approval_decided", {"approval_id": told["approval_id"], "call_id": call, "status": decided.status})
+    match decided.status:
+        case "approved" | "approved_with_edits":
+            return decided.status, taken(tool, msgspec.json.encode(decided.arguments))
+        case "expired":
+            raise Denied("Nobody answered in time, so it was not done. Go on without it.")
+        case _:
+            raise Denied()
+
+
+SHOWN = ("approval_id", "call_id", "tool", "arguments", "risk", "expires_at")
+
+
+@contextlib.contextmanager
+def _unhurried(state: State) -> Generator[None]:
+    """The turn's time limit does not run while a person thinks."""
+    limit, begin = state.limit, time.monotonic()
+    if limit is None or (when := limit.when()) is None:
+        yield
+        return
+    limit.reschedule(None)
+    try:
+        yield
+    finally:
+        if not limit.expired():
+            limit.reschedule(when + time.monotonic() - begin)
+
+
+async def _cited(parts: Parts, state: State, result: Result) -> tuple[State, object]:
+    """Passages become sources of the answer, numbered on from those that it has; what may not pass is left out."""
+    if not result.found:
+        return state, {"passages": []} if result.value is None else result.value
+    sources, is_flagged = await judged(parts, state, result.found, begin=len(state.sources) + 1)
+    if is_flagged:
+        state = _flagged(state)
+    passages = [{"number": source.citation.n, "text": source.content} for source in sources]
+    return replace(state, sources=(*state.sources, *sources)), {"passages": passages}
+
+
+async def _told(parts: Parts, state: State, value: object) -> tuple[State, Outcome]:
+    """The result as the model and the user may read it."""
+    text = msgspec.json.encode(value).decode()
+    if len(text.encode()) > MOST_BYTES:
+        text = text.encode()[:MOST_BYTES].decode(errors="ignore") + CUT
+    (verdict,) = await parts.guardrail.check_input(
+        state.turn, [text], conversation=state.session_id, external=state.is_external, untrusted=(0,)
+    )
+    if verdict.flagged:
+        state = _flagged(state)
+    if verdict.decision == "block":
+        return state, Outcome("failed", WITHHELD, WITHHELD)
+    visible = await parts.guardrail.restore(state.turn, verdict.visible, conversation=state.session_id, form="json")
+    return state, Outcome("done", verdict.content, visible)
+
+
+def _flagged(state: State) -> State:
+    if not state.is_flagged:
+        warn(state)
+    return replace(state, is_flagged=True)
+
+
+def _failed(error: AIBoxError) -> Outcome:
+    """As the model reads it: the sentence, and which arguments are wrong."""
+    told = msgspec.json.encode({"error": str(error), "code": error.code, **error.details}).decode()
+    return Outcome("denied" if isinstance(error, Denied) else "failed", told, str(error))
+
+
+def _as_read(arguments: str) -> Any:
+    """The arguments as their user is shown them: an object, or what the model wrote in place of one."""
+    try:
+        return msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return arguments

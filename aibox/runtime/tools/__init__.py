@@ -1,0 +1,68 @@
+"""Tools of AIBox's own that a model may use in a chat: what each is called, what it takes, and who may use it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from aibox.core.errors import ValidationFailed
+from aibox.core.turn import Turn
+from aibox.knowledge import Found, Knowledge, Wiki
+from aibox.memory import Memories
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What tools work with."""
+
+    memories: Memories
+    knowledge: Knowledge
+    wiki: Wiki
+
+
+class Result(Struct, frozen=True):
+    """What a tool gave: any JSON value, or passages that the answer may rest on and cite."""
+
+    value: object = None
+    found: tuple[Found, ...] = ()
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A tool. `needs` are the permissions of what it does, `scope` the one that an API key must have.
+
+    One that `asks` is never used before its user approves: it does what cannot be taken back, or what others see.
+    """
+
+    name: str
+    description: str
+    arguments: type[Struct]
+    act: Callable[[Services, Turn, Any], Awaitable[Result]]
+    needs: tuple[str, ...]
+    scope: str
+    asks: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """As Chat Completions offers it to a model."""
+        _, shapes = msgspec.json.schema_components([self.arguments])
+        shape = shapes[self.arguments.__name__]
+        parameters = {name: shape[name] for name in ("type", "properties", "required") if name in shape}
+        function = {"name": self.name, "description": self.description, "parameters": parameters}
+        return {"type": "function", "function": function}
+
+    def is_for(self, turn: Turn) -> bool:
+        """Whether the turn's principal may use it."""
+        principal = turn.principal
+        if principal.scopes is not None and self.scope not in principal.scopes:
+            return False
+        return all(map(principal.may, (f"tools.{self.name}", *self.needs)))
+
+
+def taken(tool: Tool, arguments: bytes | str) -> Struct:
+    """The arguments as the tool takes them. Raises `ValidationFailed`, whose fields a model can mend its call by."""
+    try:
+        return msgspec.json.decode(arguments or b"{}", type=tool.arguments)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(fields=[{"field": "arguments", "error": str(error)}]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValidationFailed(fields=[{"field": "arguments", "error": "It is no JSON object."}]) from None

@@ -1,0 +1,468 @@
+"""Tools in a chat: offered to whom they are for, logged before they act, asked for where they must be, judged after."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from aibox.core.connections import Urls
+from aibox.router import ModelTerms
+from aibox.runtime import Settings as RuntimeSettings
+from aibox.runtime.tools.catalogue import TOOLS
+from tests.installation import events
+from tests.integration.runtime.test_chat import question, stream
+from tests.system import Served, served
+
+Told = list[tuple[str, dict[str, Any], int]]
+RED = "The user's favourite colour is red."
+
+
+@pytest.fixture
+async def handy(one: Served) -> Served:
+    """A server whose model can use tools."""
+    await able(one)
+    return one
+
+
+async def able(served: Served, *capabilities: str) -> None:
+    turn = served.turn
+    await served.system.catalogue.set_model(
+        turn, "stub", "ok", ModelTerms(capabilities=("chat", *(capabilities or ("tools",))))
+    )
+    await served.system.log.end(turn, "sealed")
+    await served.system.catalogue.refresh()
+
+
+def says(text: str) -> list[dict[str, Any]]:
+    """The frames of an answer in words."""
+    return [_frame({"content": text}), _frame({}, "stop")]
+
+
+def uses(*calls: tuple[str, Any], text: str = "", ids: bool = True) -> list[dict[str, Any]]:
+    """The frames of an answer that uses tools; arguments that are text are sent as they are."""
+    frames = [_frame({"content": text})] if text else []
+    for number, (name, arguments) in enumerate(calls):
+        given = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        begun = {"index": number, "type": "function", "function": {"name": name, "arguments": ""}}
+        frames.append(_frame({"tool_calls": [begun | ({"id": f"call-{number}"} if ids else {})]}))
+        for piece in (given[:7], given[7:]):
+            frames.append(_frame({"tool_calls": [{"index": number, "function": {"arguments": piece}}]}))
+    return [*frames, _frame({}, "tool_calls")]
+
+
+def _frame(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    usage = {"usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}} if finish else {}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "ok", "choices": [choice], **usage}
+
+
+def shown(told: Told) -> str:
+    return "".join(data["text"] for name, data, _ in told if name == "token")
+
+
+def named(told: Told, name: str) -> list[dict[str, Any]]:
+    return [data for event, data, _ in told if event == name]
+
+
+async def logged(served: Served, told: Told) -> list[dict[str, Any]]:
+    """What the run's turn logged of tools and approvals."""
+    run = told[-1][1].get("turn_id") or told[-1][1]["run_id"]
+    wanted = ("tool_called", "tool_returned", "approval_requested", "approval_decided")
+    return [event for event in await served.events(run) if event["type"] in wanted]
+
+
+async def remembered(served: Served) -> list[str]:
+    return [memory["content"] for memory in (await served.client.get("/v1/memory")).json()["memories"]]
+
+
+async def ask(served: Served, text: str, *frames: list[dict[str, Any]], **more: Any) -> Told:
+    served.stub.next_frames = list(frames)
+    return await stream(served.client, question(text, **more))
+
+
+async def test_the_model_uses_a_tool_and_answers_with_what_it_gave(handy: Served) -> None:
+    told = await ask(
+        handy,
+        "Note what I like.",
+        uses(("memory_store", {"content": RED, "kind": "preference"}), text="I keep that."),
+        says("Kept."),
+    )
+    assert await remembered(handy) == [RED]
+    assert shown(told) == "I keep that.\n\nKept."
+    (call,), (result,) = named(told, "tool_call"), named(told, "tool_result")
+    assert (call["name"], call["arguments"]) == ("memory_store", {"content": RED, "kind": "preference"})
+    assert (result["call_id"], result["state"]) == (call["call_id"], "done")
+    assert json.loads(result["content"])["content"] == RED
+    (usage,) = named(told, "usage")
+    assert (usage["input_tokens"], usage["output_tokens"], usage["context_used"]) == (22, 10, 16)
+
+    again = handy.stub.requests[-1]["messages"]
+    assert [message["role"] for message in again] == ["system", "user", "assistant", "tool"]
+    assert again[2]["tool_calls"][0]["id"] == again[3]["tool_call_id"] == call["call_id"]
+    assert json.loads(again[3]["content"])["kind"] == "preference"
+
+
+async def test_a_use_is_in_the_log_before_and_after_and_its_words_are_sealed(handy: Served) -> None:
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    run = named(told, "done")[0]["turn_id"]
+    called, returned = await logged(handy, told)
+    assert called["body"] == {"call": "call-0", "tool": "memory_store", "decision": "auto"}
+    body = returned["body"]
+    assert (body["call"], body["tool"], body["ok"], body["code"]) == ("call-0", "memory_store", True, "")
+    assert called["seq"] < returned["seq"]
+    assert [len(event["arts"]) for event in (called, returned)] == [1, 1]
+    proof = (await handy.client.get(f"/v1/receipts/{run}/proof")).text
+    assert "favourite colour" not in proof
+    await handy.outcome(run)
+    replay = (await handy.client.get(f"/v1/audit/turns/{run}/replay")).json()
+    contents = {event["type"]: event["artifacts"] for event in replay["events"] if event["type"].startswith("tool_")}
+    assert json.loads(contents["tool_called"][0]["text"]) == {"content": RED, "kind": "fact"}
+    assert json.loads(contents["tool_returned"][0]["text"])["content"] == RED
+
+
+async def test_a_tool_whose_call_cannot_be_logged_is_not_used(handy: Served, urls: Urls) -> None:
+    database = await owner(urls)
+    await database.execute(
+        "CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;"
+        "CREATE TRIGGER full_disk BEFORE INSERT ON core.event FOR EACH ROW"
+        " WHEN (NEW.type = 'tool_called') EXECUTE FUNCTION public.full()"
+    )
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    assert (told[-1][0], told[-1][1]["code"]) == ("error", "audit_unavailable")
+    assert named(told, "tool_result") == []
+    assert await remembered(handy) == []
+    await database.close()
+
+
+async def test_the_answer_says_which_tools_it_used_without_their_words(handy: Served) -> None:
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    session = named(told, "done")[0]["session_id"]
+    items = (await handy.client.get(f"/v1/conversations/{session}/items")).json()["items"]
+    assert items[-1]["tools"] == [{"call_id": "call-0", "name": "memory_store", "state": "done"}]
+    assert items[0]["tools"] == []
+
+
+async def test_tools_are_offered_to_models_that_can_and_only_those(one: Served) -> None:
+    await ask(one, "Hello", says("Hi."))
+    assert "tools" not in one.stub.requests[-1]
+    await able(one)
+    await ask(one, "Hello", says("Hi."))
+    offered = {tool["function"]["name"] for tool in one.stub.requests[-1]["tools"]}
+    assert offered == set(TOOLS)
+
+
+async def test_a_temporary_chat_and_one_whose_user_switched_memory_off_have_no_memory_tools(handy: Served) -> None:
+    documents = {"knowledge_search", "wiki_read", "wiki_write"}
+    await ask(handy, "Hello", says("Hi."), temporary=True)
+    assert {tool["function"]["name"] for tool in handy.stub.requests[-1]["tools"]} == documents
+    await handy.client.put("/v1/memory/switch", json={"enabled": False})
+    told = await ask(handy, "Hello", uses(("memory_store", {"content": RED})), says("I cannot."))
+    assert {tool["function"]["name"] for tool in handy.stub.requests[-1]["tools"]} == documents
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert await remembered(handy) == []
+
+
+async def test_a_key_and_a_role_limit_the_tools(handy: Served) -> None:
+    narrow = await handy.member("bob@example.com", "chat")
+    handy.stub.next_frames = [says("Hi.")]
+    await stream(narrow, question("Hello"))
+    assert "tools" not in handy.stub.requests[-1]
+    wider = await handy.member("eve@example.com", "chat", "memory")
+    handy.stub.next_frames = [says("Hi.")]
+    await stream(wider, question("Hello"))
+    offered = {tool["function"]["name"] for tool in handy.stub.requests[-1]["tools"]}
+    assert offered == {name for name in TOOLS if name.startswith("memory_")}
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong"),
+    [
+        (("memory_store", "{not json"), "no JSON"),
+        (("memory_store", {"contents": RED}), "content"),
+        (("memory_store", {"content": ""}), "content"),
+        (("memory_get", {"memory_id": "*"}), "UUID"),
+        (("memory_get", {"memory_id": "01a202e4-20a0-7e04-95de-a4edc68cc4dd"}), "not_found"),
+        (("shell", {"command": "ls"}), "no tool shell"),
+    ],
+    ids=["broken", "unknown-member", "empty", "wildcard", "stranger", "unknown-tool"],
+)
+async def test_a_call_that_cannot_be_carried_out_is_told_to_the_model(
+    handy: Served, call: tuple[str, Any], wrong: str
+) -> None:
+    told = await ask(handy, "Do it.", uses(call), says("Sorry."))
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert wrong in handy.stub.requests[-1]["messages"][-1]["content"]
+    assert named(told, "done")[0]["finish_reason"] == "stop"
+    # What never ran was never announced; what ran and failed says so.
+    assert [event["body"].get("code") for event in await logged(handy, told)] in ([], [None, "not_found"])
+
+
+async def test_several_calls_run_in_order_and_ids_that_repeat_or_lack_are_made_own(handy: Served) -> None:
+    first = uses(("memory_store", {"content": "A is one."}), ("memory_store", {"content": "B is two."}), ids=False)
+    second = uses(("memory_list", {}))
+    third = uses(("memory_list", {"limit": 1}))
+    told = await ask(handy, "Do it.", first, second, third, says("Done."))
+    calls = [call["call_id"] for call in named(told, "tool_call")]
+    assert len(set(calls)) == 4
+    assert [result["call_id"] for result in named(told, "tool_result")] == calls
+    listed = [json.loads(result["content"]) for result in named(told, "tool_result")[2:]]
+    assert [len(page["memories"]) for page in listed] == [2, 1]
+    assert [m["role"] for m in handy.stub.requests[-1]["messages"]].count("tool") == 4
+
+
+async def test_a_model_that_never_stops_is_stopped(urls: Urls, tmp_path: Path) -> None:
+    async with served(urls, tmp_path, runtime=RuntimeSettings(tool_rounds=2)) as few:
+        await able(few)
+        few.stub.frames = uses(("memory_list", {}))
+        told = await stream(few.client, question("Go on."))
+        assert named(told, "done")[0]["finish_reason"] == "tool_limit"
+        assert len(few.stub.requests) == 3
+        assert [event["type"] for event in await logged(few, told)] == ["tool_called", "tool_returned"] * 2
+
+
+async def test_personal_data_reaches_the_tool_and_its_user_but_not_the_model(handy: Served) -> None:
+    await handy.client.post("/v1/memory", json={"content": "Bob is bob@example.com", "memory_type": "user"})
+    handy.stub.next_frames = [
+        uses(("memory_store", {"content": "Write to <EMAIL_ADDRESS_1> on Mondays."})),
+        says("I will write to <EMAIL_ADDRESS_1>."),
+    ]
+    told = await stream(handy.client, question("Note: on Mondays, write to bob@example.com"))
+    assert "Write to bob@example.com on Mondays." in await remembered(handy)
+    assert named(told, "tool_call")[0]["arguments"] == {"content": "Write to bob@example.com on Mondays."}
+    assert "bob@example.com" in named(told, "tool_result")[0]["content"]
+    assert "bob@example.com" in shown(told)
+    assert "bob@example.com" not in json.dumps(handy.stub.requests)
+
+
+async def test_a_value_with_a_quote_is_restored_as_json(handy: Served) -> None:
+    name = 'O"Hara@example.com'
+    handy.stub.next_frames = [uses(("memory_recall", {"query": "<EMAIL_ADDRESS_1>"})), says("Nothing.")]
+    told = await stream(handy.client, question(f"What of {name}?"))
+    assert named(told, "tool_result")[0]["state"] == "done"
+
+
+async def test_an_order_in_a_result_flags_the_turn_and_the_next_tool_asks(handy: Served) -> None:
+    await handy.client.post("/v1/memory", json={"content": "What is a system prompt?", "memory_type": "user"})
+    begun = asyncio.create_task(
+        ask(
+            handy,
+            "What do you know?",
+            uses(("memory_list", {})),
+            uses(("memory_store", {"content": RED})),
+            says("Done."),
+        )
+    )
+    (asked,) = await pending(handy)
+    assert (asked["tool"], asked["risk"]) == ("memory_store", "prompt_injection")
+    await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    told = await begun
+    assert [result["state"] for result in named(told, "tool_result")][1] == "denied"
+    assert RED not in await remembered(handy)
+
+
+async def pending(served: Served, client: httpx.AsyncClient | None = None) -> list[dict[str, Any]]:
+    """What waits for the user, once something does."""
+    for _ in range(200):
+        found: list[dict[str, Any]] = (
+            await (client or served.client).get("/v1/user/approvals", params={"status": "pending"})
+        ).json()["approvals"]
+        if found:
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError("nothing waits")
+
+
+async def kept(served: Served) -> str:
+    body = {"content": RED, "memory_type": "user"}
+    return str((await served.client.post("/v1/memory", json=body)).json()["id"])
+
+
+@pytest.mark.parametrize("answer", ["approve", "deny"])
+async def test_a_tool_that_asks_waits_and_does_what_its_user_says(handy: Served, answer: str) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("As you wish."))
+    )
+    (asked,) = await pending(handy)
+    assert (asked["tool"], asked["arguments"], asked["risk"]) == ("memory_delete", {"memory_id": memory}, "tool")
+    runs = (await handy.client.get(f"/v1/conversations/{asked['session_id']}/runs")).json()["runs"]
+    assert runs[0]["status"] == "waiting_approval"
+    assert await remembered(handy) == [RED]
+
+    decided = (await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/{answer}")).json()
+    told = await asking
+    (required,), (known,) = named(told, "approval_required"), named(told, "approval_decided")
+    assert required["approval_id"] == known["approval_id"] == asked["approval_id"]
+    is_done = answer == "approve"
+    assert decided["status"] == known["status"] == ("approved" if is_done else "denied")
+    assert await remembered(handy) == ([] if is_done else [RED])
+    types = [event["type"] for event in await logged(handy, told)]
+    assert types == ["approval_requested", "approval_decided", *(["tool_called", "tool_returned"] if is_done else [])]
+    if not is_done:
+        assert "did not allow" in handy.stub.requests[-1]["messages"][-1]["content"]
+    again = await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
+    assert (again.status_code, again.json()["code"]) == (409, "approval_closed")
+
+
+async def test_an_approval_with_other_arguments_uses_those(handy: Served) -> None:
+    asking = asyncio.create_task(
+        ask(handy, "Write it.", uses(("wiki_write", {"topic": "colours", "content": "# Red"})), says("Done."))
+    )
+    (asked,) = await pending(handy)
+    path = f"/v1/user/approvals/{asked['approval_id']}/approve"
+    wrong = await handy.client.post(path, json={"arguments": {"topic": "colours"}})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "validation_failed")
+    edited = {"topic": "colours", "content": "# Blue", "base_version": None}
+    assert (await handy.client.post(path, json={"arguments": edited})).json()["status"] == "approved_with_edits"
+    told = await asking
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).json()["content"] == "# Blue"
+    called = next(event for event in await logged(handy, told) if event["type"] == "tool_called")
+    assert called["body"]["decision"] == "approved_with_edits"
+
+
+async def test_an_approval_is_its_users_alone(handy: Served) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("No."))
+    )
+    (asked,) = await pending(handy)
+    stranger = await handy.member("bob@example.com", "chat")
+    assert (await stranger.get("/v1/user/approvals")).json() == {"approvals": []}
+    for answer in ("approve", "deny"):
+        tried = await stranger.post(f"/v1/user/approvals/{asked['approval_id']}/{answer}")
+        assert (tried.status_code, tried.json()["code"]) == (404, "not_found")
+    await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    await asking
+
+
+async def test_an_approval_that_nobody_gives_expires_and_the_model_is_told(urls: Urls, tmp_path: Path) -> None:
+    async with served(urls, tmp_path, runtime=RuntimeSettings(approval_minutes=0.01)) as brief:
+        await able(brief)
+        memory = await kept(brief)
+        told = await ask(
+            brief, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Left as it is.")
+        )
+        assert named(told, "approval_decided")[0]["status"] == "expired"
+        assert "in time" in brief.stub.requests[-1]["messages"][-1]["content"]
+        assert await remembered(brief) == [RED]
+        listed = (await brief.client.get("/v1/user/approvals", params={"status": "expired"})).json()["approvals"]
+        assert len(listed) == 1
+
+
+async def test_the_time_limit_of_a_turn_does_not_run_while_its_user_thinks(urls: Urls, tmp_path: Path) -> None:
+    async with served(urls, tmp_path, runtime=RuntimeSettings(turn_seconds=3)) as hasty:
+        await able(hasty)
+        memory = await kept(hasty)
+        asking = asyncio.create_task(
+            ask(hasty, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Gone."))
+        )
+        (asked,) = await pending(hasty)
+        await asyncio.sleep(3.5)
+        await hasty.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
+        assert named(await asking, "done")[0]["finish_reason"] == "stop"
+
+
+async def test_a_run_that_waits_can_be_stopped_and_its_approval_is_closed(handy: Served) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})))
+    )
+    (asked,) = await pending(handy)
+    path = f"/v1/conversations/{asked['session_id']}/runs/{asked['run_id']}/cancel"
+    assert (await handy.client.post(path)).status_code == 202
+    told = await asking
+    assert named(told, "done")[0]["finish_reason"] == "cancelled"
+    late = await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
+    assert (late.status_code, late.json()["code"]) == (409, "approval_closed")
+    assert await remembered(handy) == [RED]
+    assert (await handy.client.get("/v1/user/approvals", params={"status": "pending"})).json()["approvals"] == []
+
+
+async def test_a_decision_of_another_replica_reaches_the_run(handy: Served) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Gone."))
+    )
+    (asked,) = await pending(handy)
+    await handy.system.connections.system.execute("SELECT 1")
+    async with handy.system.connections.app() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('app.tenant', $1, true)", str(handy.turn.tenant))
+        await connection.execute(
+            "UPDATE runtime.approval SET status = 'approved', decided_at = now() WHERE id = $1::text::uuid",
+            asked["approval_id"],
+        )
+    await asking
+    assert await remembered(handy) == []
+
+
+async def test_a_search_of_the_documents_is_cited(handy: Served) -> None:
+    body = {"title": "Badges", "content": "Badge readers are serviced by Kronos every March."}
+    await handy.client.post("/v1/knowledge/ingest/text", json=body, params={"wait": "true"})
+    told = await ask(
+        handy,
+        "zzz",
+        uses(("knowledge_search", {"query": "Who services the badge readers?"})),
+        says("Kronos does [1]."),
+    )
+    given = json.loads(named(told, "tool_result")[0]["content"])
+    assert "Kronos" in given["passages"][0]["text"]
+    (cited,) = named(told, "citation")
+    assert (cited["n"], cited["title"], cited["cited"]) == (1, "Badges", True)
+
+
+async def test_a_tool_that_is_too_slow_is_stopped_and_one_that_breaks_is_told(urls: Urls, tmp_path: Path) -> None:
+    database = await owner(urls)
+    async with served(urls, tmp_path, runtime=RuntimeSettings(tool_seconds=4)) as hasty:
+        await able(hasty)
+        holding = database.transaction()
+        await holding.start()
+        await database.execute("LOCK TABLE memory.history IN ACCESS EXCLUSIVE MODE")
+        await failing(hasty, "tool_timeout")
+        await holding.rollback()
+        await database.execute("ALTER TABLE memory.history RENAME TO lost")
+        await failing(hasty, "internal")
+    await database.close()
+
+
+async def failing(served: Served, code: str) -> None:
+    """A use of a tool fails with `code`, the turn goes on, and nobody is told how it is made inside."""
+    told = await ask(served, "Note it.", uses(("memory_store", {"content": RED})), says("It failed."))
+    assert [event["body"].get("code") for event in await logged(served, told)] == [None, code]
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert "memory.history" not in json.dumps(served.stub.requests) + json.dumps(told)
+    assert named(told, "done")[0]["finish_reason"] == "stop"
+
+
+async def owner(urls: Urls) -> asyncpg.Connection:
+    return await asyncpg.connect(urls.owner.replace("aibox_owner@", "postgres@"))
+
+
+async def test_a_turn_with_tools_is_asked_again_without_using_them(handy: Served) -> None:
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    run = named(told, "done")[0]["turn_id"]
+    await handy.outcome(run)
+    await handy.client.delete("/v1/memory")
+    handy.stub.choices = [{"index": 0, "message": {"role": "assistant", "content": "Kept."}, "finish_reason": "stop"}]
+    shown = (await handy.client.post(f"/v1/audit/turns/{run}/replay/live", json={"tools": True})).json()
+    assert (shown["is_same"], shown["tools"]) == (True, len(TOOLS))
+    assert await remembered(handy) == []
+
+
+async def test_a_chat_without_a_stream_uses_tools_too(handy: Served) -> None:
+    handy.stub.next_frames = [uses(("memory_store", {"content": RED})), says("Kept.")]
+    answer = (await handy.client.post("/v1/chat", json=question("Note it."))).json()
+    assert answer["message"]["content"] == "Kept."
+    assert await remembered(handy) == [RED]
+
+
+async def test_the_events_of_a_run_with_tools_can_be_read_again(handy: Served) -> None:
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    done = named(told, "done")[0]
+    path = f"/v1/conversations/{done['session_id']}/runs/{done['run_id']}/events"
+    async with handy.client.stream("GET", path) as again:
+        assert list(events([line async for line in again.aiter_lines()])) == told
