@@ -22,6 +22,7 @@ from aibox.stores import ObjectChanged, ObjectMissing, StoredObject
 from aibox.stores.objects.keys import require_key
 
 LEAF = "="
+SAFE = " ,+"
 COPIED = 1 << 20
 """Bytes of a file that are in memory at a time."""
 
@@ -107,7 +108,7 @@ class FileObjects:
             yield key
 
     def _path(self, key: str) -> Path:
-        *folders, leaf = (quote(segment, safe=" ,+") for segment in require_key(key).split("/"))
+        *folders, leaf = (quote(segment, safe=SAFE) for segment in require_key(key).split("/"))
         return self._folder.joinpath(*folders, leaf + LEAF)
 
     def _put(self, path: Path, write: Callable[[BinaryIO], object], if_match: str | None, if_absent: bool) -> None:
@@ -142,7 +143,12 @@ class FileObjects:
 
     def _keys(self, prefix: str) -> list[str]:
         found = []
-        for folder, _, names in os.walk(self._folder):
+        # Whole segments of the prefix are folders: only below them can a key begin with it.
+        segments = prefix.split("/")[:-1]
+        if not {".", ".."}.isdisjoint(segments):  # no key has them, and a path would leave the folder by them
+            return []
+        begin = self._folder.joinpath(*(quote(segment, safe=SAFE) for segment in segments))
+        for folder, _, names in os.walk(begin):
             relative = Path(folder).relative_to(self._folder)
             for name in names:
                 if name.endswith(LEAF):

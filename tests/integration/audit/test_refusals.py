@@ -98,6 +98,7 @@ async def test_two_databases_that_went_on_from_one_copy_cannot_both_anchor(bench
     [
         ("audit.entry", "NEW.data = set_byte(NEW.data, 20, get_byte(NEW.data, 20) # 1)"),
         ("audit.node", "NEW.hash = set_byte(NEW.hash, 0, get_byte(NEW.hash, 0) # 1)"),
+        ("audit.node", "IF NEW.level > 0 THEN NEW.hash = set_byte(NEW.hash, 31, get_byte(NEW.hash, 31) # 128); END IF"),
     ],
 )
 async def test_a_bit_that_flips_on_the_way_to_the_disk_is_found_before_signing(

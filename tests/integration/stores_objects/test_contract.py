@@ -102,6 +102,7 @@ async def test_keys_are_listed_sorted_by_prefix(objects: Objects) -> None:
     assert [key async for key in objects.keys("tile/0/")] == ["tile/0/000", "tile/0/x001"]
     assert [key async for key in objects.keys("wi")] == ["wiki", "wiki/Über uns.md"]
     assert [key async for key in objects.keys("none/")] == []
+    assert [key async for key in objects.keys("tile/../")] == []
 
 
 async def test_a_key_may_be_the_folder_of_another(objects: Objects) -> None:
