@@ -93,9 +93,20 @@ async function* read({ body }: Response): AsyncGenerator<NumberedEvent> {
   }
 }
 
-const known = new Set(["token", "trace_update", "usage", "blocked", "error", "done"]);
+const known: Record<RunEvent["event"], true> = {
+  token: true,
+  trace_update: true,
+  tool_call: true,
+  tool_result: true,
+  approval_required: true,
+  approval_decided: true,
+  usage: true,
+  blocked: true,
+  error: true,
+  done: true,
+};
 
 /** An event this version does not know is skipped: the server may be newer than the page. */
 function runEvent(event: string, data: string): RunEvent | null {
-  return known.has(event) ? ({ event, data: JSON.parse(data) } as RunEvent) : null;
+  return Object.hasOwn(known, event) ? ({ event, data: JSON.parse(data) } as RunEvent) : null;
 }

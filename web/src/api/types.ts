@@ -43,15 +43,35 @@ export interface Model {
 
 export type StepState = "running" | "done" | "failed";
 
+export type ToolState = "running" | "done" | "failed" | "denied";
+
+/** What became of an approval; `expired` also where its run ended first. */
+export type Decision = "approved" | "approved_with_edits" | "denied" | "expired";
+
 /** The events of /v1/chat/stream and of a run's /events: OpenAPI cannot describe them. */
 export type RunEvent =
   | { event: "token"; data: { item_id: string; text: string } }
   | { event: "trace_update"; data: { step: string; label: string; state: StepState } }
   | { event: "usage"; data: Usage }
+  /** `arguments` is an object, or what the model wrote in place of one. */
+  | { event: "tool_call"; data: { call_id: string; name: string; arguments: unknown } }
+  | {
+      event: "tool_result";
+      data: { call_id: string; state: Exclude<ToolState, "running">; content: string };
+    }
   | {
       event: "approval_required";
-      data: { approval_id: string; tool: string; arguments: Record<string, unknown>; risk: string };
+      data: {
+        approval_id: string;
+        call_id: string;
+        tool: string;
+        arguments: Record<string, unknown>;
+        risk: string;
+        /** Null where nothing waits: what is offered then is done by a request of its own. */
+        expires_at: string | null;
+      };
     }
+  | { event: "approval_decided"; data: { approval_id: string; call_id: string; status: Decision } }
   | { event: "blocked"; data: { direction: string; reason: string; scanners: string[] } }
   | { event: "error"; data: { error: string; code: string; turn_id: string | null } }
   | {
@@ -61,7 +81,7 @@ export type RunEvent =
         run_id: string;
         session_id: string;
         item_id: string;
-        /** stop, length, cancelled, blocked, and what later versions may add. */
+        /** stop, length, tool_limit, cancelled, blocked, and what later versions may add. */
         finish_reason: string;
         receipt: Receipt;
         /** Absent from a server that knows no knowledge. */

@@ -19,6 +19,8 @@ export const actions: { value: string; label: string }[] = [
   { value: "admin.*", label: "Administration" },
   { value: "auth.*", label: "Sign-in and accounts" },
   { value: "model_*", label: "Model calls" },
+  { value: "tool_*", label: "Tools" },
+  { value: "approval_*", label: "Approvals" },
   { value: "guardrail*", label: "Guardrail" },
   { value: "budget*", label: "Budgets" },
   { value: "memory*", label: "Memory" },

@@ -11,8 +11,10 @@ import { MaskedButton } from "./MaskedButton";
 import { OfferCard } from "./OfferCard";
 import { RecalledButton } from "./Recalled";
 import { SourcesButton, useSources } from "./Sources";
+import { ToolUses } from "./ToolUses";
 import { TraceLine } from "./TraceLine";
-import type { Answer } from "./thread";
+import { type Answer, passagesOf } from "./thread";
+import { asks } from "./toolWords";
 import { costText, shortModel } from "./words";
 
 interface AnswerViewProps {
@@ -26,21 +28,35 @@ export function AnswerView({ sessionId, answer, busy, onRetry }: AnswerViewProps
   const sources = useSources(answer.citations);
   const writing = answer.phase === "writing" || answer.phase === "reconnecting";
   const waiting = writing && answer.text === "";
+  const passages = passagesOf(answer);
   return (
     <article aria-label="AIBox" aria-busy={writing} data-testid="assistant-message">
-      <TraceLine steps={answer.steps} writing={writing} />
+      <TraceLine steps={answer.steps} writing={writing} busyWith={busyWith(answer)} />
       {waiting && answer.steps.length === 0 && <Dots />}
-      {answer.text && (
-        <CitationContext value={sources.chip}>
-          <Markdown text={answer.text} streaming={writing} />
-        </CitationContext>
-      )}
+      <CitationContext value={sources.chip}>
+        {passages.map((passage) =>
+          passage.kind === "text" ? (
+            <Markdown
+              key={passage.key}
+              text={passage.text}
+              streaming={writing && passage === passages.at(-1)}
+            />
+          ) : (
+            <ToolUses key={passage.key} uses={passage.uses} turnId={answer.runId} />
+          ),
+        )}
+      </CitationContext>
       {answer.phase === "reconnecting" && (
         <Remark icon={WifiOff}>The connection broke. The answer goes on; reconnecting…</Remark>
       )}
       {answer.finishReason === "cancelled" && <Remark icon={CirclePause}>You stopped this answer.</Remark>}
       {answer.finishReason === "length" && (
         <Remark icon={CirclePause}>The answer ends here: the model’s limit of length was reached.</Remark>
+      )}
+      {answer.finishReason === "tool_limit" && (
+        <Remark icon={CirclePause}>
+          The answer ends here: it used tools as often as one answer may. Ask again to go on.
+        </Remark>
       )}
       {(answer.blocked || answer.finishReason === "blocked") && <BlockedCard blocked={answer.blocked} />}
       {answer.failure && <FailureCard failure={answer.failure} busy={busy} onRetry={onRetry} />}
@@ -67,6 +83,13 @@ export function AnswerView({ sessionId, answer, busy, onRetry }: AnswerViewProps
       {sources.panel}
     </article>
   );
+}
+
+/** What goes on while a tool is used: the step that asks the model waits for it. */
+function busyWith({ tools }: Answer): string | null {
+  const current = tools.findLast((use) => use.state === "running");
+  if (!current) return null;
+  return asks(current) ? "Waiting for your answer" : "Using tools";
 }
 
 function Dots() {

@@ -10,14 +10,21 @@ const marks = {
   failed: <TriangleAlert aria-hidden className="size-3.5 text-warn" />,
 };
 
-export function TraceLine({ steps, writing }: { steps: Step[]; writing: boolean }) {
+interface TraceLineProps {
+  steps: Step[];
+  writing: boolean;
+  /** What goes on within the step that is told of, such as the use of a tool. */
+  busyWith: string | null;
+}
+
+export function TraceLine({ steps, writing, busyWith }: TraceLineProps) {
   const current = writing ? steps.findLast((step) => step.state === "running") : undefined;
   const failed = steps.find((step) => step.state === "failed");
   // That the model was asked goes without saying.
   const told = steps.filter((step) => step.label && step.step !== "ask" && step.state !== "running");
   const findings = told.map((step) => step.label).join(" · ");
   const summary = current
-    ? `${current.label || stepName(current.step)}…`
+    ? `${busyWith ?? (current.label || stepName(current.step))}…`
     : findings || (failed ? stepName(failed.step) : "");
   if (!summary) return null;
   return (

@@ -1,6 +1,6 @@
 // What a stream of events makes of the view of a run.
 import { describe, expect, test } from "vitest";
-import type { Receipt, RunEvent } from "../../api/types";
+import type { Decision, Receipt, RunEvent } from "../../api/types";
 import { isLive, newRun, type RunView, reduceRun } from "./run";
 
 const receipt: Receipt = {
@@ -27,6 +27,41 @@ const done: RunEvent = {
 };
 
 const token = (text: string): RunEvent => ({ event: "token", data: { item_id: "item-1", text } });
+
+const called = {
+  event: "tool_call",
+  data: { call_id: "c1", name: "memory_delete", arguments: { memory_id: "m1" } },
+} as const satisfies RunEvent;
+
+const asked: RunEvent = {
+  event: "approval_required",
+  data: {
+    approval_id: "a1",
+    call_id: "c1",
+    tool: "memory_delete",
+    arguments: { memory_id: "m1" },
+    risk: "tool",
+    expires_at: "2025-11-21T22:30:00Z",
+  },
+};
+
+const pending = {
+  id: "a1",
+  arguments: { memory_id: "m1" },
+  risk: "tool",
+  expiresAt: "2025-11-21T22:30:00Z",
+  status: "pending",
+};
+
+const decided = (status: Decision): RunEvent => ({
+  event: "approval_decided",
+  data: { approval_id: "a1", call_id: "c1", status },
+});
+
+const returned = (state: "done" | "failed" | "denied", content: string): RunEvent => ({
+  event: "tool_result",
+  data: { call_id: "c1", state, content },
+});
 
 function play(...events: RunEvent[]): RunView {
   const opened = reduceRun(newRun({ sessionId: "s", parentId: null, question: "Hi" }), {
@@ -66,12 +101,70 @@ describe("reduceRun", () => {
 
   test("what a flagged turn would keep is offered, and a tool that is not known here is not", () => {
     const memory = { content: "I live in Bergen.", memory_type: "user", kind: "fact" };
-    const asked = { approval_id: "a1", risk: "prompt_injection" };
+    const asked = { approval_id: "a1", call_id: "a1", risk: "prompt_injection", expires_at: null };
     const run = play(
       { event: "approval_required", data: { ...asked, tool: "memory_store", arguments: memory } },
       { event: "approval_required", data: { ...asked, tool: "send_mail", arguments: {} } },
     );
     expect(run.offers).toEqual([{ id: "a1", arguments: memory }]);
+    expect(run.tools).toEqual([]);
+  });
+
+  test("a use of a tool stands where it came in the text, with what it was given and gave", () => {
+    const run = play(
+      token("I keep that."),
+      called,
+      token("\n\nKept."),
+      returned("done", '{"id":"m1"}'),
+      done,
+    );
+    expect(run.text).toBe("I keep that.\n\nKept.");
+    expect(run.tools).toEqual([
+      {
+        callId: "c1",
+        name: "memory_delete",
+        state: "done",
+        words: { given: { memory_id: "m1" }, gave: '{"id":"m1"}' },
+        approval: null,
+        at: "I keep that.".length,
+      },
+    ]);
+  });
+
+  test("a tool that asks waits until it is decided, and offers no memory", () => {
+    const waiting = play(called, asked);
+    expect(waiting.tools).toMatchObject([{ state: "running", approval: pending }]);
+    expect(waiting.offers).toEqual([]);
+    const denied = play(called, asked, decided("denied"), returned("denied", "The user did not allow this."));
+    expect(denied.tools).toMatchObject([{ state: "denied", approval: { ...pending, status: "denied" } }]);
+    const edited = play(called, asked, decided("approved_with_edits"));
+    expect(edited.tools).toMatchObject([{ state: "running", approval: { status: "approved_with_edits" } }]);
+  });
+
+  test("a decision about one use says nothing of another", () => {
+    const run = play(
+      { ...called, data: { ...called.data, call_id: "c0" } },
+      called,
+      asked,
+      decided("denied"),
+    );
+    expect(run.tools.map(({ approval }) => approval?.status)).toEqual([undefined, "denied"]);
+  });
+
+  test("what the end of a run cuts short has failed, and nothing waits any more", () => {
+    const stopped: RunEvent = { ...done, data: { ...done.data, finish_reason: "cancelled" } };
+    for (const end of [stopped, { event: "error", data: { error: "", code: "", turn_id: null } } as const]) {
+      const run = play(
+        called,
+        returned("done", "{}"),
+        { ...called, data: { ...called.data, call_id: "c2" } },
+        end,
+      );
+      expect(run.tools.map(({ state }) => state)).toEqual(["done", "failed"]);
+      expect(play(called, asked, end).tools).toMatchObject([
+        { state: "failed", approval: { status: "expired" } },
+      ]);
+    }
   });
 
   test("a step that never told of its end ends with the run", () => {

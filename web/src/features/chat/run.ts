@@ -1,5 +1,14 @@
 // One run as the page shows it: a pure function from its events to a view.
-import type { Citation, Recalled, Receipt, RunEvent, StepState, Usage } from "../../api/types";
+import type {
+  Citation,
+  Decision,
+  Recalled,
+  Receipt,
+  RunEvent,
+  StepState,
+  ToolState,
+  Usage,
+} from "../../api/types";
 import type { NewMemory } from "../memory/queries";
 
 export interface Step {
@@ -8,7 +17,29 @@ export interface Step {
   state: StepState;
 }
 
-/** Something that the turn does only when the person approves: keeping a memory is all there is yet. */
+/** A use of a tool in the turn. */
+export interface ToolUse {
+  callId: string;
+  name: string;
+  state: ToolState;
+  /** What the model wrote, and what came of it. Null after a reload: then only the turn's record has them. */
+  words: { given: unknown; gave: string | null } | null;
+  /** What its person is asked, or was. */
+  approval: Approval | null;
+  /** How many characters of the answer came before it. */
+  at: number;
+}
+
+/** A use of a tool that waits for its person's word, or did. */
+export interface Approval {
+  id: string;
+  arguments: Record<string, unknown>;
+  risk: string;
+  expiresAt: string;
+  status: "pending" | Decision;
+}
+
+/** A memory that a flagged turn did not keep. Nothing waits for it: who approves keeps it by their own hand. */
 export interface Offer {
   id: string;
   arguments: NewMemory;
@@ -48,6 +79,7 @@ export interface RunView {
   citations: Citation[];
   recalled: Recalled[];
   masked: string[];
+  tools: ToolUse[];
   offers: Offer[];
   stopping: boolean;
   /** Where to continue from after a broken connection. */
@@ -81,6 +113,7 @@ export function newRun(
     citations: [],
     recalled: [],
     masked: [],
+    tools: [],
     offers: [],
     stopping: false,
     lastEventId: "",
@@ -116,12 +149,23 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
       return { ...run, steps: withStep(run.steps, data) };
     case "usage":
       return { ...run, usage: data };
+    case "tool_call":
+      return { ...run, tools: [...run.tools, newUse(data, run.text.length)] };
+    case "tool_result": {
+      const { call_id, state, content } = data;
+      return withUse(run, call_id, (use) => ({
+        ...use,
+        state,
+        words: { given: use.words?.given, gave: content },
+      }));
+    }
     case "approval_required":
-      if (data.tool !== "memory_store") return run;
-      return {
-        ...run,
-        offers: [...run.offers, { id: data.approval_id, arguments: data.arguments as NewMemory }],
-      };
+      return data.expires_at === null ? withOffer(run, data) : withApproval(run, data, data.expires_at);
+    case "approval_decided":
+      return withUse(run, data.call_id, ({ approval, ...use }) => ({
+        ...use,
+        approval: approval && { ...approval, status: data.status },
+      }));
     case "blocked":
       return { ...run, blocked: data };
     case "error":
@@ -130,6 +174,7 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
         phase: "failed",
         stopping: false,
         steps: closed(run.steps, "failed"),
+        tools: run.tools.map(cutShort),
         failure: {
           message: data.error,
           code: data.code,
@@ -143,6 +188,7 @@ function readEvent(run: RunView, { event, data }: RunEvent): RunView {
         phase: "ended",
         stopping: false,
         steps: closed(run.steps, "done"),
+        tools: run.tools.map(cutShort),
         runId: data.run_id,
         itemId: data.item_id,
         finishReason: data.finish_reason,
@@ -163,4 +209,42 @@ function withStep(steps: Step[], next: Step): Step[] {
 /** Not every step tells of its end; the end of the run is the end of all. */
 function closed(steps: Step[], state: "done" | "failed"): Step[] {
   return steps.map((step) => (step.state === "running" ? { ...step, state } : step));
+}
+
+type Told<Name extends RunEvent["event"]> = Extract<RunEvent, { event: Name }>["data"];
+
+function newUse({ call_id: callId, name, arguments: given }: Told<"tool_call">, at: number): ToolUse {
+  return { callId, name, state: "running", words: { given, gave: null }, approval: null, at };
+}
+
+function withUse(run: RunView, callId: string, change: (use: ToolUse) => ToolUse): RunView {
+  return { ...run, tools: run.tools.map((use) => (use.callId === callId ? change(use) : use)) };
+}
+
+function withApproval(run: RunView, told: Told<"approval_required">, expiresAt: string): RunView {
+  const { approval_id: id, arguments: given, risk } = told;
+  return withUse(run, told.call_id, (use) => ({
+    ...use,
+    approval: { id, arguments: given, risk, expiresAt, status: "pending" },
+  }));
+}
+
+function withOffer(
+  run: RunView,
+  { approval_id: id, tool, arguments: given }: Told<"approval_required">,
+): RunView {
+  // Keeping a memory is all that is offered.
+  if (tool !== "memory_store") return run;
+  return { ...run, offers: [...run.offers, { id, arguments: given as NewMemory }] };
+}
+
+/** What the run's end found at work has failed; what it found waiting nobody will answer. */
+function cutShort(use: ToolUse): ToolUse {
+  if (use.state !== "running") return use;
+  const { approval } = use;
+  return {
+    ...use,
+    state: "failed",
+    approval: approval?.status === "pending" ? { ...approval, status: "expired" } : approval,
+  };
 }

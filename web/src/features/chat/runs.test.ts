@@ -88,6 +88,24 @@ test("a connection cut in the middle is continued after the last event, without 
   expect(runs.get("s")).toMatchObject({ phase: "ended", text: "first second" });
 });
 
+test("what a tool does and asks comes through the stream", async () => {
+  const asked = { approval_id: "p", call_id: "c", tool: "memory_delete", arguments: {}, risk: "tool" };
+  handle = (_, response) => {
+    stream(response);
+    emit(response, 1, "tool_call", { call_id: "c", name: "memory_delete", arguments: {} });
+    emit(response, 2, "approval_required", { ...asked, expires_at: "2025-11-21T22:30:00Z" });
+    emit(response, 3, "something_newer", {});
+    emit(response, 4, "approval_decided", { approval_id: "p", call_id: "c", status: "denied" });
+    emit(response, 5, "tool_result", { call_id: "c", state: "denied", content: "No." });
+    emit(response, 6, "done", done);
+    response.end();
+  };
+  const runs = makeRuns(() => {});
+  await runs.send("s", null, "Hello");
+  expect(runs.get("s")?.tools).toMatchObject([{ state: "denied", approval: { status: "denied" } }]);
+  expect(runs.get("s")?.lastEventId).toBe("6");
+});
+
 test("a refusal is shown with its code and its wait, and is not repeated", async () => {
   handle = (_, response) => {
     response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "7" });

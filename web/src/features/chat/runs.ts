@@ -14,7 +14,7 @@ const DRAW_MS = 40;
 
 /** What the page does when a run gets on. */
 interface News {
-  /** The first word has come: by now the server has named the chat. */
+  /** The first word or tool has come: by now the server has named the chat. */
   begun: (run: RunView) => void;
   ended: (run: RunView) => void;
 }
@@ -143,7 +143,7 @@ export class Runs {
     if (!run) return undefined;
     const next = reduceRun(run, action);
     this.#runs.set(sessionId, next);
-    if (run.text === "" && next.text !== "") this.#news.begun(next);
+    if (!hasBegun(run) && hasBegun(next)) this.#news.begun(next);
     if (action.type === "event" && action.event.event === "token") this.#drawSoon();
     else this.#draw();
     return next;
@@ -158,6 +158,10 @@ export class Runs {
     this.#drawing = null;
     for (const listener of this.#listeners) listener();
   }
+}
+
+function hasBegun(run: RunView): boolean {
+  return run.text !== "" || run.tools.length > 0;
 }
 
 function failureOf(error: unknown): Failure {
@@ -187,6 +191,8 @@ export function createRuns(queryClient: QueryClient): Runs {
       reread("items", run.sessionId);
       reread("runs", run.sessionId);
       reread("sessions");
+      // A tool may have changed what other pages show.
+      if (run.tools.length > 0) for (const shown of ["memory", "knowledge", "wiki"]) reread(shown);
     },
   });
   return runs;

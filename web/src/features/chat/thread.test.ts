@@ -1,8 +1,8 @@
 // Stored items and a live run, brought together.
 import { describe, expect, test } from "vitest";
 import type { Item, Run } from "../../api/types";
-import { newRun, type RunView, reduceRun } from "./run";
-import { buildThread, questionOf, runToResume } from "./thread";
+import { newRun, type RunView, reduceRun, type ToolUse } from "./run";
+import { buildThread, passagesOf, questionOf, runToResume } from "./thread";
 
 function item(id: string, parent: string | null, run: string, content = id): Item {
   return {
@@ -135,7 +135,64 @@ describe("buildThread", () => {
   });
 });
 
+describe("tools", () => {
+  const use: ToolUse = {
+    callId: "c1",
+    name: "memory_store",
+    state: "done",
+    words: { given: { content: "Red." }, gave: "{}" },
+    approval: null,
+    at: 4,
+  };
+  const kept = { call_id: "c1", name: "memory_store", state: "done" } as const;
+  const answered: Item = { ...item("a2", "q2", "r2", "One.Two."), tools: [kept] };
+  const items = [...first, item("q2", "a1", "r2"), answered];
+
+  test("stand between what was written before and after", () => {
+    expect(passagesOf({ text: "One.\n\nTwo.", tools: [use, { ...use, callId: "c2" }] })).toMatchObject([
+      { kind: "text", text: "One." },
+      { kind: "tools", uses: [{ callId: "c1" }, { callId: "c2" }] },
+      { kind: "text", text: "\n\nTwo." },
+    ]);
+  });
+
+  test("of several rounds stand each in its place, and blank text between them is none", () => {
+    const tools = [{ ...use, at: 0 }, use, { ...use, callId: "c2", at: 6 }];
+    expect(passagesOf({ text: "One.\n\n", tools }).map(({ kind }) => kind)).toEqual([
+      "tools",
+      "text",
+      "tools",
+    ]);
+  });
+
+  test("have no place without any, and an empty answer has nothing to show", () => {
+    expect(passagesOf({ text: "One.", tools: [] })).toEqual([{ kind: "text", key: "text-0", text: "One." }]);
+    expect(passagesOf({ text: "", tools: [] })).toEqual([]);
+  });
+
+  test("are still named after a reload, above the text and without their words", () => {
+    const answer = buildThread(items, [], undefined, null).entries.at(-1);
+    expect(answer).toMatchObject({ tools: [{ ...use, words: null, at: 0 }] });
+  });
+
+  test("keep their words and their place as long as the page is open", () => {
+    const ended: RunView = { ...writing("One.Two."), phase: "ended", tools: [use] };
+    expect(buildThread(items, [], ended, null, () => ended).entries.at(-1)).toMatchObject({ tools: [use] });
+  });
+
+  test("are in the state that was kept where the page lost sight of them", () => {
+    const lost: RunView = { ...writing("One.Two."), phase: "failed", tools: [{ ...use, state: "running" }] };
+    expect(buildThread(items, [], lost, null, () => lost).entries.at(-1)).toMatchObject({
+      tools: [{ state: "done", words: null, at: 4 }],
+    });
+  });
+});
+
 describe("resuming", () => {
+  test("a run that waits for an approval is picked up", () => {
+    expect(runToResume([run("r1", "completed"), run("r2", "waiting_approval")])?.run_id).toBe("r2");
+  });
+
   test("the newest run that has not ended is picked up", () => {
     expect(runToResume([run("r1", "completed"), run("r2", "running")])?.run_id).toBe("r2");
     expect(runToResume([run("r1", "completed"), run("r2", "failed")])).toBeUndefined();

@@ -1,6 +1,6 @@
 // What the page shows of a conversation: the chosen path of stored items, and the run that is being written below it.
 import type { Citation, Item, Recalled, Receipt, Run, Usage } from "../../api/types";
-import { type Failure, isLive, type Offer, type RunView, type Step } from "./run";
+import { type Failure, isLive, type Offer, type RunView, type Step, type ToolUse } from "./run";
 import { type PathEntry, pathTo } from "./tree";
 
 export interface Question {
@@ -25,6 +25,7 @@ export interface Answer {
   citations: Citation[];
   recalled: Recalled[];
   masked: string[];
+  tools: ToolUse[];
   offers: Offer[];
   blocked: RunView["blocked"];
   failure: Failure | null;
@@ -111,11 +112,22 @@ function answerOfItem(item: Item, run: RunView | undefined, runs: Run[]): Answer
     citations: item.citations ?? run?.citations ?? [],
     recalled: item.recalled ?? run?.recalled ?? [],
     masked: item.masked ?? run?.masked ?? [],
+    tools: usesOf(item.tools ?? [], run?.tools ?? []),
     offers: run?.offers ?? [],
     blocked: run?.blocked ?? null,
     failure: failed ? (run?.failure ?? unfinished(item.run_id, own?.code ?? null)) : null,
     finishReason: item.finish_reason ?? run?.finishReason ?? null,
   };
+}
+
+/** The uses of tools that are kept with the answer, with what this page saw of them. */
+function usesOf(kept: NonNullable<Item["tools"]>, seen: ToolUse[]): ToolUse[] {
+  if (kept.length === 0) return seen;
+  return kept.map(({ call_id: callId, name, state }) => {
+    const use = seen.find((one) => one.callId === callId);
+    if (use?.state === state) return use;
+    return { callId, name, state, words: null, approval: null, at: use?.at ?? 0 };
+  });
 }
 
 function answerOfRun(run: RunView): Answer {
@@ -131,6 +143,7 @@ function answerOfRun(run: RunView): Answer {
     citations: run.citations,
     recalled: run.recalled,
     masked: run.masked,
+    tools: run.tools,
     offers: run.offers,
     blocked: run.blocked,
     failure: run.failure,
@@ -146,6 +159,30 @@ function unfinished(turnId: string, code: string | null): Failure {
     turnId,
     retryAfter: null,
   };
+}
+
+/** An answer in the order in which it came: what was written, and which tools were used in between. */
+export type Passage =
+  | { kind: "text"; key: string; text: string }
+  | { kind: "tools"; key: string; uses: ToolUse[] };
+
+/** Where the uses stood in the text is not kept: after a reload they come first. */
+export function passagesOf({ text, tools }: Pick<Answer, "text" | "tools">): Passage[] {
+  const passages: Passage[] = [];
+  let from = 0;
+  const write = (to?: number) => {
+    const piece = text.slice(from, to);
+    if (piece.trim()) passages.push({ kind: "text", key: `text-${from}`, text: piece });
+    from = to ?? text.length;
+  };
+  for (const use of tools) {
+    write(use.at);
+    const last = passages.at(-1);
+    if (last?.kind === "tools") last.uses.push(use);
+    else passages.push({ kind: "tools", key: use.callId, uses: [use] });
+  }
+  write();
+  return passages;
 }
 
 /** The run that goes on while the page was away, if one does. */

@@ -100,7 +100,9 @@ function shownEvent(entry: Record<string, unknown>, seq: number, isLate: boolean
       bytes: numberOf(one.n) ?? 0,
       commitment: textOf(one.c),
     })),
-    about: ["model", "decision", "op", "outcome"].map((name) => textOf(body[name])).filter(Boolean),
+    about: ["model", "tool", "decision", "status", "op", "outcome", "code"]
+      .map((name) => textOf(body[name]))
+      .filter(Boolean),
     body: Object.keys(body).length > 0 ? JSON.stringify(body, null, 2) : "",
     leaf: null,
     isLate,

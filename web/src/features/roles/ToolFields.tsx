@@ -1,10 +1,12 @@
 // Which tools a role allows and denies, and what its people may spend.
+import { Plus } from "lucide-react";
 import { useState } from "react";
 import { Field } from "../../ui/Field";
 import { fieldError } from "../../ui/fieldError";
 import { Panel } from "../../ui/Panel";
 import { Switch } from "../../ui/Switch";
 import { TextArea } from "../../ui/TextArea";
+import { TOOL_NAMES } from "../chat/toolWords";
 import type { RoleRights } from "./queries";
 import { listed } from "./rights";
 
@@ -22,6 +24,14 @@ export function ToolFields({ value, onChange, disabled, error }: FieldsProps) {
   const [some, setSome] = useState(() => allowed.filter((tool) => tool !== "*").join(", "));
   const [never, setNever] = useState(() => denied.join(", "));
   const put = (tools: { allowed: string[]; denied: string[] }) => onChange({ ...value, tools });
+  const allow = (typed: string) => {
+    setSome(typed);
+    put({ allowed: listed(typed), denied });
+  };
+  const deny = (typed: string) => {
+    setNever(typed);
+    put({ allowed, denied: listed(typed) });
+  };
   return (
     <Panel
       title="Tools"
@@ -37,36 +47,59 @@ export function ToolFields({ value, onChange, disabled, error }: FieldsProps) {
             onChange={(on) => put({ allowed: on ? ["*"] : listed(some), denied })}
           />
           {!all && (
-            <TextArea
-              label="Only these tools"
-              rows={2}
-              mono
-              disabled={disabled}
-              value={some}
-              onChange={(event) => {
-                setSome(event.target.value);
-                put({ allowed: listed(event.target.value), denied });
-              }}
-              error={fieldError(error, "permissions.tools.allowed")}
-              hint="Names, with commas between. Empty: none."
-            />
+            <>
+              <TextArea
+                label="Only these tools"
+                rows={2}
+                mono
+                disabled={disabled}
+                value={some}
+                onChange={(event) => allow(event.target.value)}
+                error={fieldError(error, "permissions.tools.allowed")}
+                hint="Names, with commas between. Empty: none."
+              />
+              {!disabled && <Names label="Allow" typed={some} onChange={allow} />}
+            </>
           )}
         </div>
-        <TextArea
-          label="Never these tools"
-          rows={2}
-          mono
-          disabled={disabled}
-          value={never}
-          onChange={(event) => {
-            setNever(event.target.value);
-            put({ allowed, denied: listed(event.target.value) });
-          }}
-          error={fieldError(error, "permissions.tools.denied")}
-          hint="Denied to everybody who has the role."
-        />
+        <div className="space-y-3">
+          <TextArea
+            label="Never these tools"
+            rows={2}
+            mono
+            disabled={disabled}
+            value={never}
+            onChange={(event) => deny(event.target.value)}
+            error={fieldError(error, "permissions.tools.denied")}
+            hint="Denied to everybody who has the role."
+          />
+          {!disabled && <Names label="Deny" typed={never} onChange={deny} />}
+        </div>
       </div>
     </Panel>
+  );
+}
+
+/** The tools that come with AIBox and are not named yet: a press names one. */
+function Names(props: { label: string; typed: string; onChange: (typed: string) => void }) {
+  const { label, typed, onChange } = props;
+  const named = listed(typed);
+  const others = TOOL_NAMES.filter((name) => !named.includes(name));
+  return (
+    <ul aria-label="Tools of AIBox" className="flex flex-wrap gap-1.5">
+      {others.map((name) => (
+        <li key={name}>
+          <button
+            type="button"
+            aria-label={`${label} ${name}`}
+            onClick={() => onChange([...named, name].join(", "))}
+            className="inline-flex items-center gap-1 rounded-full border border-line bg-surface px-2 py-0.5 font-mono text-xs text-ink-2 hover:border-accent hover:text-accent"
+          >
+            <Plus aria-hidden className="size-3" /> {name}
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }
 
