@@ -29,7 +29,9 @@ SHOWN: Final[dict[str, tuple[Kind, tuple[str, ...]]]] = {
     "memory_op": ("recall", ("op", "count", "degraded")),
     "budget_decision": ("budget", ("decision", "reserved_usd", "subject", "period", "limit_usd")),
     "model_invoked": ("model", ("provider", "model", "operation", "alias", "attempt", "stream")),
-    "tool_called": ("tool", ("tool",)),
+    "tool_called": ("tool", ("tool", "decision")),
+    "approval_requested": ("event", ("tool", "risk")),
+    "approval_decided": ("event", ("tool", "status")),
     "run.finished": ("event", ("status",)),
 }
 """The events that a trace shows, and which members of their bodies: names, numbers and codes. A type that is not here

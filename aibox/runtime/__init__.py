@@ -93,15 +93,20 @@ class TraceStep(Struct, frozen=True, kw_only=True):
     state: Literal["done", "failed"]
 
 
+ApprovalStatus = Literal["pending", "approved", "approved_with_edits", "denied", "expired"]
+
+
 class ToolUse(Struct, frozen=True, kw_only=True):
-    """A use of a tool in the turn. What it was given and what it gave are in the log, sealed, and not copied here."""
+    """A use of a tool in the turn. What it was given and what it gave are in the log, sealed, and not copied here.
+
+    `at` is how many characters of the answer stood before it, `approval` what became of the question to its user.
+    """
 
     call_id: str
     name: str
     state: Literal["running", "done", "failed", "denied"]
-
-
-ApprovalStatus = Literal["pending", "approved", "approved_with_edits", "denied", "expired"]
+    at: int = 0
+    approval: ApprovalStatus | None = None
 
 
 class Approval(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT
 from sqlalchemy.dialects.postgresql import UUID as PGUUID
@@ -64,13 +65,24 @@ class Feed:
             self.shown += data["text"]
         elif name == "trace_update" and data["state"] != "running":
             self.told[data["step"]] = msgspec.convert(data, TraceStep)
-        elif name == "tool_call":
-            self.tools[data["call_id"]] = ToolUse(call_id=data["call_id"], name=data["name"], state="running")
-        elif name == "tool_result":
-            self.tools[data["call_id"]] = msgspec.structs.replace(self.tools[data["call_id"]], state=data["state"])
+        else:
+            self._take_note(name, data)
         self.events.append(StreamEvent(len(self.events) + 1, name, msgspec.json.encode(data)))
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def _take_note(self, name: str, data: dict[str, Any]) -> None:
+        """Keep what the event says of a use of a tool."""
+        call = data.get("call_id", "")
+        match name:
+            case "tool_call":
+                self.tools[call] = ToolUse(call_id=call, name=data["name"], state="running", at=len(self.shown))
+            case "tool_result":
+                self.tools[call] = replace(self.tools[call], state=data["state"])
+            case "approval_required" if call in self.tools:
+                self.tools[call] = replace(self.tools[call], approval="pending")
+            case "approval_decided":
+                self.tools[call] = replace(self.tools[call], approval=data["status"])
 
     async def follow(self, after: int) -> AsyncIterator[StreamEvent]:
         """The events numbered above `after`, as they come, up to the last."""

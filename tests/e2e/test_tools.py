@@ -158,6 +158,7 @@ def test_a_reload_keeps_which_tools_were_used_and_their_words_come_from_the_reco
     page.reload()
     tools = page.get_by_test_id("tool")
     expect(tools).to_contain_text(["Remembered", "Wanted to delete a memory", "Deleted a memory"], timeout=WAIT_MS)
+    expect(tools.nth(2)).to_contain_text("you approved")
     expect(tools.nth(0)).not_to_contain_text(RED)
     tools.nth(0).locator("summary").click()
     expect(tools.nth(0)).to_contain_text("From the sealed record of this turn", timeout=WAIT_MS)

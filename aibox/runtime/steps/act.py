@@ -202,10 +202,14 @@ async def _cited(parts: Parts, state: State, result: Result) -> tuple[State, obj
     """Passages become sources of the answer, numbered on from those that it has; what may not pass is left out."""
     if not result.found:
         return state, {"passages": []} if result.value is None else result.value
-    sources, is_flagged = await judged(parts, state, result.found, begin=len(state.sources) + 1)
+    known = {source.citation.chunk_id: source for source in state.sources}
+    new = tuple(found for found in result.found if found.passage.chunk_id not in known)
+    sources, is_flagged = await judged(parts, state, new, begin=len(known) + 1) if new else ((), False)
     if is_flagged:
         state = _flagged(state)
-    passages = [{"number": source.citation.n, "text": source.content} for source in sources]
+    known |= {source.citation.chunk_id: source for source in sources}
+    found = [known[one.passage.chunk_id] for one in result.found if one.passage.chunk_id in known]
+    passages = [{"number": source.citation.n, "text": source.content} for source in found]
     return replace(state, sources=(*state.sources, *sources)), {"passages": passages}
 
 
@@ -234,7 +238,8 @@ def _flagged(state: State) -> State:
 def _failed(error: AIBoxError) -> Outcome:
     """As the model reads it: the sentence, and which arguments are wrong."""
     told = msgspec.json.encode({"error": str(error), "code": error.code, **error.details}).decode()
-    return Outcome("denied" if isinstance(error, Denied) else "failed", told, str(error))
+    wrong = "".join(f" {field['field']}: {field['error']}." for field in error.details.get("fields", ()))
+    return Outcome("denied" if isinstance(error, Denied) else "failed", told, f"{error}{wrong}")
 
 
 def _as_read(arguments: str) -> Any:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import func, update
 
-from aibox.runtime import Citation, Recalled, RunFinished, RunStatus
+from aibox.runtime import Citation, Recalled, RunFinished, RunStatus, ToolUse
 from aibox.runtime.models import ItemRow, RunRow
 from aibox.runtime.steps import Parts, State
 
@@ -44,9 +44,17 @@ def told(state: State) -> list[dict[str, Any]]:
 
 
 def used(state: State) -> list[dict[str, Any]]:
-    """The uses of tools, as they are kept with the answer; one that was cut short has failed."""
-    uses = (replace(use, state="failed") if use.state == "running" else use for use in state.feed.tools.values())
-    return [msgspec.to_builtins(use) for use in uses]
+    """The uses of tools, as they are kept with the answer: none goes on."""
+    return [msgspec.to_builtins(_over(use)) for use in state.feed.tools.values()]
+
+
+def _over(use: ToolUse) -> ToolUse:
+    """One that was cut short has failed, and one that still waited was never allowed."""
+    if use.state != "running":
+        return use
+    return (
+        replace(use, state="denied", approval="expired") if use.approval == "pending" else replace(use, state="failed")
+    )
 
 
 async def store(parts: Parts, state: State, *, status: RunStatus, finish_reason: str, code: str | None = None) -> None:

@@ -63,6 +63,7 @@ def taken(tool: Tool, arguments: bytes | str) -> Struct:
     try:
         return msgspec.json.decode(arguments or b"{}", type=tool.arguments)
     except msgspec.ValidationError as error:
-        raise ValidationFailed(fields=[{"field": "arguments", "error": str(error)}]) from None
+        problem, _, place = str(error).partition(" - at `$")
+        raise ValidationFailed(fields=[{"field": f"arguments{place.rstrip('`')}", "error": problem}]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationFailed(fields=[{"field": "arguments", "error": "It is no JSON object."}]) from None

@@ -140,11 +140,17 @@ async def test_a_tool_whose_call_cannot_be_logged_is_not_used(handy: Served, url
 
 
 async def test_the_answer_says_which_tools_it_used_without_their_words(handy: Served) -> None:
-    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
-    session = named(told, "done")[0]["session_id"]
-    items = (await handy.client.get(f"/v1/conversations/{session}/items")).json()["items"]
-    assert items[-1]["tools"] == [{"call_id": "call-0", "name": "memory_store", "state": "done"}]
+    told = await ask(handy, "Note it.", uses(("memory_store", {"content": RED}), text="Well."), says("Kept."))
+    kept = {"call_id": "call-0", "name": "memory_store", "state": "done", "at": 5, "approval": None}
+    assert await used(handy, named(told, "done")[0]["session_id"]) == [kept]
+
+
+async def used(served: Served, session: str) -> list[dict[str, Any]]:
+    """The uses of tools that are kept with the conversation's last answer."""
+    items = (await served.client.get(f"/v1/conversations/{session}/items")).json()["items"]
     assert items[0]["tools"] == []
+    tools: list[dict[str, Any]] = items[-1]["tools"]
+    return tools
 
 
 async def test_tools_are_offered_to_models_that_can_and_only_those(one: Served) -> None:
@@ -301,6 +307,8 @@ async def test_a_tool_that_asks_waits_and_does_what_its_user_says(handy: Served,
     is_done = answer == "approve"
     assert decided["status"] == known["status"] == ("approved" if is_done else "denied")
     assert await remembered(handy) == ([] if is_done else [RED])
+    (use,) = await used(handy, asked["session_id"])
+    assert (use["state"], use["approval"]) == ("done" if is_done else "denied", decided["status"])
     types = [event["type"] for event in await logged(handy, told)]
     assert types == ["approval_requested", "approval_decided", *(["tool_called", "tool_returned"] if is_done else [])]
     if not is_done:
@@ -317,6 +325,8 @@ async def test_an_approval_with_other_arguments_uses_those(handy: Served) -> Non
     path = f"/v1/user/approvals/{asked['approval_id']}/approve"
     wrong = await handy.client.post(path, json={"arguments": {"topic": "colours"}})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "validation_failed")
+    empty = await handy.client.post(path, json={"arguments": {"topic": "colours", "content": ""}})
+    assert [field["field"] for field in empty.json()["fields"]] == ["arguments.content"]
     edited = {"topic": "colours", "content": "# Blue", "base_version": None}
     assert (await handy.client.post(path, json={"arguments": edited})).json()["status"] == "approved_with_edits"
     told = await asking
@@ -380,6 +390,8 @@ async def test_a_run_that_waits_can_be_stopped_and_its_approval_is_closed(handy:
     late = await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
     assert (late.status_code, late.json()["code"]) == (409, "approval_closed")
     assert await remembered(handy) == [RED]
+    (use,) = await used(handy, asked["session_id"])
+    assert (use["state"], use["approval"]) == ("denied", "expired")
     assert (await handy.client.get("/v1/user/approvals", params={"status": "pending"})).json()["approvals"] == []
 
 
@@ -403,16 +415,15 @@ async def test_a_decision_of_another_replica_reaches_the_run(handy: Served) -> N
 async def test_a_search_of_the_documents_is_cited(handy: Served) -> None:
     body = {"title": "Badges", "content": "Badge readers are serviced by Kronos every March."}
     await handy.client.post("/v1/knowledge/ingest/text", json=body, params={"wait": "true"})
-    told = await ask(
-        handy,
-        "zzz",
-        uses(("knowledge_search", {"query": "Who services the badge readers?"})),
-        says("Kronos does [1]."),
-    )
-    given = json.loads(named(told, "tool_result")[0]["content"])
-    assert "Kronos" in given["passages"][0]["text"]
+    search = uses(("knowledge_search", {"query": "Who services the badge readers?"}))
+    told = await ask(handy, "zzz", search, search, says("Kronos does [1]."))
+    for result in named(told, "tool_result"):
+        (passage,) = json.loads(result["content"])["passages"]
+        assert passage["number"] == 1  # the same passage is the same source, however often it is found
+        assert "Kronos" in passage["text"]
     (cited,) = named(told, "citation")
     assert (cited["n"], cited["title"], cited["cited"]) == (1, "Badges", True)
+    assert len(named(told, "done")[0]["citations"]) == 1
 
 
 async def test_a_tool_that_is_too_slow_is_stopped_and_one_that_breaks_is_told(urls: Urls, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import { argumentError, beyondArguments, draftOf, labelOf, readDraft } from "./a
 
 const given = { topic: "colours", content: "# Red\nA page.", base_version: 3, tags: ["a"], note: null };
 
-function refusal(...problems: string[]): ApiError {
-  const fields = problems.map((error) => ({ field: "arguments", error }));
+function refusal(error: string, place = ""): ApiError {
+  const fields = [{ field: `arguments${place}`, error }];
   return new ApiError("Not valid.", { status: 422, code: "validation_failed", fields });
 }
 
@@ -26,10 +26,10 @@ test("what is no JSON is told at its field, before anything is sent", () => {
 });
 
 test("what the server refuses is told at the field that it names", () => {
-  const error = refusal("Expected `str` of length >= 1 - at `$.content`");
+  const error = refusal("Expected `str` of length >= 1", ".content");
   expect(argumentError(error, "content")).toBe("It may not be empty.");
   expect(argumentError(error, "topic")).toBeNull();
-  expect(argumentError(refusal("Expected `int`, got `str` - at `$.tags[0]`"), "tags")).toBe(
+  expect(argumentError(refusal("Expected `int`, got `str`", ".tags[0]"), "tags")).toBe(
     "Expected `int`, got `str`.",
   );
   expect(beyondArguments(error, ["topic", "content"])).toBeNull();
@@ -38,7 +38,7 @@ test("what the server refuses is told at the field that it names", () => {
 test("what it names no field of is told as a whole", () => {
   const missing = refusal("Object missing required field `content`");
   expect(beyondArguments(missing, ["topic"])).toBe(missing);
-  const elsewhere = refusal("Expected `str` - at `$.content`");
+  const elsewhere = refusal("Expected `str`", ".content");
   expect(beyondArguments(elsewhere, ["topic"])).toBe(elsewhere);
   const closed = new ApiError("Too late.", { status: 409, code: "approval_closed" });
   expect(beyondArguments(closed, ["topic"])).toBe(closed);

@@ -39,12 +39,11 @@ export function readDraft(draft: Draft, given: Arguments): ReadDraft {
   return { arguments: Object.keys(problems).length > 0 ? null : read, problems };
 }
 
-/** What a refusal says of one argument: the server ends its sentence with the place, such as "at `$.content`". */
+/** What a refusal says of one argument: the server names its place, such as `arguments.content`. */
 export function argumentError(error: Error | null, name: string): string | null {
   if (!(error instanceof ApiError)) return null;
   for (const { field, error: problem } of error.fields) {
-    const [, words, place] = /^(.*) - at `\$\.([^`.[]+)[^`]*`$/.exec(problem) ?? [];
-    if (field === "arguments" && place === name && words) return plain(words);
+    if (/^arguments\.([^.[]+)/.exec(field)?.[1] === name) return plain(problem);
   }
   return null;
 }

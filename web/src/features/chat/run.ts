@@ -25,7 +25,7 @@ export interface ToolUse {
   /** What the model wrote, and what came of it. Null after a reload: then only the turn's record has them. */
   words: { given: unknown; gave: string | null } | null;
   /** What its person is asked, or was. */
-  approval: Approval | null;
+  approval: Approval | Decided | null;
   /** How many characters of the answer came before it. */
   at: number;
 }
@@ -37,6 +37,11 @@ export interface Approval {
   risk: string;
   expiresAt: string;
   status: "pending" | Decision;
+}
+
+/** What became of an approval: all that is kept of it with an answer. */
+export interface Decided {
+  status: Decision;
 }
 
 /** A memory that a flagged turn did not keep. Nothing waits for it: who approves keeps it by their own hand. */

@@ -144,7 +144,7 @@ describe("tools", () => {
     approval: null,
     at: 4,
   };
-  const kept = { call_id: "c1", name: "memory_store", state: "done" } as const;
+  const kept = { call_id: "c1", name: "memory_store", state: "done", at: 4 } as const;
   const answered: Item = { ...item("a2", "q2", "r2", "One.Two."), tools: [kept] };
   const items = [...first, item("q2", "a1", "r2"), answered];
 
@@ -170,9 +170,12 @@ describe("tools", () => {
     expect(passagesOf({ text: "", tools: [] })).toEqual([]);
   });
 
-  test("are still named after a reload, above the text and without their words", () => {
-    const answer = buildThread(items, [], undefined, null).entries.at(-1);
-    expect(answer).toMatchObject({ tools: [{ ...use, words: null, at: 0 }] });
+  test("stand in their place after a reload, without their words but with what their person said", () => {
+    const told: Item = { ...answered, content: "😀ne.Two.", tools: [{ ...kept, approval: "approved" }] };
+    const answer = buildThread([...items.slice(0, -1), told], [], undefined, null).entries.at(-1);
+    expect(answer).toMatchObject({
+      tools: [{ ...use, words: null, approval: { status: "approved" }, at: 5 }],
+    });
   });
 
   test("keep their words and their place as long as the page is open", () => {

@@ -112,7 +112,7 @@ function answerOfItem(item: Item, run: RunView | undefined, runs: Run[]): Answer
     citations: item.citations ?? run?.citations ?? [],
     recalled: item.recalled ?? run?.recalled ?? [],
     masked: item.masked ?? run?.masked ?? [],
-    tools: usesOf(item.tools ?? [], run?.tools ?? []),
+    tools: usesOf(item, run?.tools ?? []),
     offers: run?.offers ?? [],
     blocked: run?.blocked ?? null,
     failure: failed ? (run?.failure ?? unfinished(item.run_id, own?.code ?? null)) : null,
@@ -121,12 +121,21 @@ function answerOfItem(item: Item, run: RunView | undefined, runs: Run[]): Answer
 }
 
 /** The uses of tools that are kept with the answer, with what this page saw of them. */
-function usesOf(kept: NonNullable<Item["tools"]>, seen: ToolUse[]): ToolUse[] {
+function usesOf({ content, tools: kept = [] }: Item, seen: ToolUse[]): ToolUse[] {
   if (kept.length === 0) return seen;
-  return kept.map(({ call_id: callId, name, state }) => {
+  const characters = [...content]; // the server counts whole characters, a string of ours the halves of an emoji
+  return kept.map(({ call_id: callId, name, state, at, approval }) => {
     const use = seen.find((one) => one.callId === callId);
     if (use?.state === state) return use;
-    return { callId, name, state, words: null, approval: null, at: use?.at ?? 0 };
+    const decided = approval && approval !== "pending" ? { status: approval } : null;
+    return {
+      callId,
+      name,
+      state,
+      words: null,
+      approval: decided,
+      at: characters.slice(0, at).join("").length,
+    };
   });
 }
 
