@@ -7,6 +7,7 @@ import functools
 import logging
 import sys
 import time
+from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 import structlog
@@ -99,12 +100,12 @@ class Telemetry:
         status = 500
         began = time.perf_counter()
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-correlation-id", request_id.encode())]
-            await send(message)
+            return send(message)
 
         try:
             with structlog.contextvars.bound_contextvars(request=request_id):

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -74,10 +74,10 @@ class Guard:
             await self.app(scope, receive, send)
 
     async def _http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        async def send_secured(message: Message) -> None:
+        def send_secured(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *self._added]}
-            await send(message)
+            return send(message)
 
         try:
             admitted = self._admit(scope)

@@ -1,7 +1,7 @@
 """Begins a turn for each request: credential to Principal to Turn in `scope["state"]`; and ends it after the answer."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from urllib.parse import parse_qsl
 
 import structlog
@@ -62,13 +62,13 @@ class TurnMiddleware:
         turn = begin(ANONYMOUS)
         is_known = False
 
-        async def send_with_turn(message: Message) -> None:
+        def send_with_turn(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = _added(scope["path"], status, turn, message["headers"], is_known=is_known)
                 message = {**message, "headers": [*message["headers"], *added]}
-            await send(message)
+            return send(message)
 
         try:
             try:

@@ -19,6 +19,53 @@ from aibox.router.upstream import Answering, FailedError
 DRAIN_SECONDS: Final = 0.2
 
 
+class Watch:
+    """Reads an answer, and drops it when its next piece does not come in time.
+
+    One timer looks after all pieces: one for each would be a twentieth of what a chunk costs.
+    """
+
+    def __init__(self, answer: Answering, *, idle_seconds: float, deadline: float) -> None:
+        self._answer = answer
+        self._idle_seconds = idle_seconds
+        self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
+        self._due: float | None = None
+        """When the piece that is waited for must be here."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
+
+    async def read(self) -> bytes:
+        """The next piece, empty at the end. Raises `TimeoutError`, `Broken`."""
+        self._due = min(self._loop.time() + self._idle_seconds, self._deadline)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._look)
+        try:
+            return await self._answer.read()
+        except Broken:
+            if self._is_late:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._due = None
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+            return
+        self._is_late = True
+        self._answer.close()
+
+
 class LiveStream:
     """See `ModelStream`. Made by `open_stream`; closed by the router when the caller's block ends."""
 
@@ -46,7 +93,7 @@ class LiveStream:
         self._writer = writer
         self._wants_usage = wants_usage
         self._ends_turn = ends_turn
-        self._idle_seconds = idle_seconds
+        self._watch = Watch(answer, idle_seconds=idle_seconds, deadline=deadline)
         self._deadline = deadline
         self._splitter = sse.Splitter()
         self._ready: deque[Chunk] = deque()
@@ -99,12 +146,14 @@ class LiveStream:
         if self._is_closed:
             return
         self._is_closed = True
+        self._watch.stop()
         self._answer.close()
         await self._invocation.abandon()
 
     async def _end(self) -> None:
         """Settle; the last chunks are ready then. Raises what the stream failed with."""
         self._is_closed = True
+        self._watch.stop()
         self._answer.close()
         if self._failure is not None:
             await self._invocation.settle(code=self._failure.code)
@@ -116,11 +165,12 @@ class LiveStream:
 
     async def _advance(self, *, until: float | None = None) -> None:
         """Take in the next piece: more chunks are ready then, or it is over."""
-        if until is None:
-            until = min(asyncio.get_running_loop().time() + self._idle_seconds, self._deadline)
         try:
-            async with asyncio.timeout_at(until):
-                piece = await self._answer.read()
+            if until is None:
+                piece = await self._watch.read()
+            else:
+                async with asyncio.timeout_at(until):
+                    piece = await self._answer.read()
             events = self._splitter.feed(piece) if piece else self._splitter.end()
         except TimeoutError:
             self._fail(BackendTimeout(f"The provider {self.provider} stopped answering."))
