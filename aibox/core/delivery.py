@@ -26,6 +26,9 @@ log = structlog.get_logger("aibox.core.delivery")
 BATCH = 256
 POLL_SECONDS = 2.0
 SETTLE_SECONDS = 0.1
+BUSY, BUSY_SECONDS = 64, 0.25
+"""Where the last look brought so many events, the next one waits longer: each costs the same, whatever it brings."""
+
 MAX_PAUSE_SECONDS = 30.0
 
 SAVE_SECONDS = 1.0
@@ -158,7 +161,7 @@ class Delivery:
                     while served is not None and not session.is_closed():
                         await self._wakes[subscription.name].wait()
                         # A turn logs several times within milliseconds: let one look serve them all.
-                        await asyncio.sleep(SETTLE_SECONDS)
+                        await asyncio.sleep(BUSY_SECONDS if served.is_busy else SETTLE_SECONDS)
                         self._wakes[subscription.name].clear()
                         await served.deliver(save=subscription.name in self._drained)
                         self._drained.discard(subscription.name)
@@ -205,9 +208,12 @@ class _Served:
         self._subscription = subscription
         self._stored = self._handled = begin
         self._saved_at = time.monotonic()
+        self.is_busy = False
+        """Whether the last look brought many events that are wanted."""
 
     async def deliver(self, *, save: bool) -> None:
         """Hand over all that is readable. With `save` the cursor is stored also when nothing of it was wanted."""
+        self.is_busy = False
         while await self._batch():
             pass
         if save or time.monotonic() - self._saved_at > SAVE_SECONDS:
@@ -221,6 +227,7 @@ class _Served:
             None
         ]
         if wanted:
+            self.is_busy = self.is_busy or len(wanted) >= BUSY
             failpoints.reach("delivery.handle")
             await subscription.handler([_recorded(row) for row in wanted])
             failpoints.reach("delivery.handled")
