@@ -19,6 +19,8 @@ from aibox.identity import TenancySettings
 from tests.conftest import new_database
 from tests.integration.identity.authenticator import Authenticator
 from tests.integration.identity.test_factors import Phone
+from tests.integration.runtime.test_chat import question
+from tests.integration.runtime.test_tools import able, uses
 from tests.integration.walk.examples import Examples
 from tests.system import PASSWORD, Served, served
 
@@ -139,7 +141,20 @@ async def _make(house: Served, ada: httpx.AsyncClient) -> dict[str, str]:
         "/v1/admin/observability/budgets/{budget_id}": budget["id"],
         **await _make_knowledge(ada),
         **await _make_account_things(house, ada),
+        **await _make_approval(house, ada),
     }
+
+
+async def _make_approval(house: Served, ada: httpx.AsyncClient) -> dict[str, str]:
+    """A tool that waits for Ada's word; nobody reads the run, which goes on waiting."""
+    await able(house)
+    house.stub.next_frames = [uses(("wiki_write", {"topic": "tea", "content": "# Tea"}))]
+    async with ada.stream("POST", "/v1/chat/stream", json=question("Write it.")) as answer:
+        async for line in answer.aiter_lines():
+            if line == "event: approval_required":
+                break
+    (asked,) = (await _made(ada.get("/v1/user/approvals")))["approvals"]
+    return {"/v1/user/approvals/{approval_id}": asked["approval_id"]}
 
 
 async def _make_knowledge(ada: httpx.AsyncClient) -> dict[str, str]:
@@ -263,6 +278,7 @@ async def test_p09_what_the_strangers_did_not_find_is_there_for_ada(walk: Walk) 
             if answer.status_code not in (200, 501):  # 501: of a kind that cannot tell, and so it was found
                 missing.append((path, answer.status_code, answer.text[:200]))
     assert not missing
-    for path, name in (("/v1/auth/sessions", "sessions"), ("/v1/auth/devices", "devices")):
+    named = (("/v1/auth/sessions", "sessions"), ("/v1/auth/devices", "devices"))
+    for path, name in (*named, ("/v1/user/approvals?status=pending", "approvals")):
         assert (await walk.ada.get(path)).json()[name]
     assert (await walk.ada.get("/v1/auth/2fa")).json()["passkeys"]
