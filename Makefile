@@ -44,7 +44,7 @@ integration: $(BIN)/.dev $(STATIC) ## Tests on a real PostgreSQL (with the pages
 	@echo "── integration"; $(BIN)/pytest -q $(PARALLEL) tests/integration
 
 e2e: $(BIN)/.dev $(STATIC) ## The whole of it in headless Chromium, with the real local model
-	@echo "── end to end"; $(BIN)/pytest -q $(PARALLEL) --dist loadfile tests/e2e
+	@echo "── end to end"; $(BIN)/pytest -q $(PARALLEL) tests/e2e
 
 web-test: web/node_modules/.stamp web/src/api/schema.d.ts
 	@echo "── web"; cd web && npm run --silent lint && npm run --silent typecheck && npm run --silent test
