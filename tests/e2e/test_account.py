@@ -9,9 +9,8 @@ from collections.abc import Generator
 from typing import Any, ClassVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
 from tests.installation import OWNER, Installation, installed
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,16 +22,6 @@ STEP_SECONDS = 30
 def installation() -> Generator[Installation]:
     with installed() as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
 from tests.installation import OWNER, Installation, free_port, installed
 
 pytestmark = pytest.mark.timeout(240)
@@ -42,16 +41,6 @@ def one(stub: str) -> Generator[Installation]:
         AIBOX_ROUTER_LOCAL="false", AIBOX_ROUTER_APPLY="explicit", AIBOX_HTTP_INTERNAL_HOSTS=authority
     ) as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,23 +12,10 @@ import httpx
 import openai
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.installation import BIN, OWNER, Installation, events, installed
 
-CHROMIUM = next(
-    (path for path in ("/usr/bin/chromium", shutil.which("google-chrome") or "") if Path(path).is_file()), None
-)
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-]
 ANSWER_MS = 90_000
 
 pytestmark = pytest.mark.timeout(300)
@@ -46,16 +33,6 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Generator[Installa
     finally:
         one.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.test_first_turn import ANSWER_MS, CHROMIUM, FLAGS
+from tests.e2e.test_first_turn import ANSWER_MS
 from tests.installation import OWNER, Installation, installed
 
 READ_MS = 90_000
@@ -20,16 +20,6 @@ pytestmark = pytest.mark.timeout(400)
 def installation() -> Generator[Installation]:
     with installed() as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import tests
 from tests.e2e.test_account import with_authenticator
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
 from tests.installation import OWNER, Installation, free_port, installed
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,16 +81,6 @@ def issuer(provider: str) -> dict[str, object]:
         "typ": "at+jwt",
         "groups": {"nobody-is-in-this": "member"},
     }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

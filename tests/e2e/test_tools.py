@@ -5,9 +5,8 @@ import threading
 from collections.abc import Generator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
 from tests.e2e.test_knowledge_pages import sign_in
 from tests.installation import Installation, installed
 from tests.integration.runtime.test_tools import says, uses
@@ -48,16 +47,6 @@ def one(stub: Stub) -> Generator[Installation]:
     authority = stub.base_url.removeprefix("http://").removesuffix("/v1")
     with installed(AIBOX_ROUTER_LOCAL="false", AIBOX_HTTP_INTERNAL_HOSTS=authority) as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,26 +8,15 @@ from typing import Any
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from aibox.gateway.static import FOLDER, web_app
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
 from tests.vectors import make
 
 ALONE = FOLDER / "aibox-verifier.html"
 VALID, INVALID, POLICIES, PINS = (make.FOLDER / name for name in ("valid", "invalid", "policies", "pins"))
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from aibox.core.connections import Urls
 from aibox.identity import NtlmSettings, Settings
 from aibox.identity.winbind import Winbind
 from tests import windows
-from tests.e2e.test_first_turn import CHROMIUM, FLAGS
+from tests.e2e.conftest import CHROMIUM, FLAGS
 from tests.installation import free_port
 from tests.samba import ACCOUNTS, PASSWORD, winbind
 from tests.system import served
