@@ -69,6 +69,29 @@ GIANT_BYTES = 9 * 1024 * 1024
 USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 
 
+def says(text: str) -> list[dict[str, Any]]:
+    """The frames of an answer in words."""
+    return [_frame({"content": text}), _frame({}, "stop")]
+
+
+def uses(*calls: tuple[str, Any], text: str = "", ids: bool = True) -> list[dict[str, Any]]:
+    """The frames of an answer that uses tools; arguments that are text are sent as they are."""
+    frames = [_frame({"content": text})] if text else []
+    for number, (name, arguments) in enumerate(calls):
+        given = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        begun = {"index": number, "type": "function", "function": {"name": name, "arguments": ""}}
+        frames.append(_frame({"tool_calls": [begun | ({"id": f"call-{number}"} if ids else {})]}))
+        for piece in (given[:7], given[7:]):
+            frames.append(_frame({"tool_calls": [{"index": number, "function": {"arguments": piece}}]}))
+    return [*frames, _frame({}, "tool_calls")]
+
+
+def _frame(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    usage = {"usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}} if finish else {}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "ok", "choices": [choice], **usage}
+
+
 class Stub:
     """What the stub saw. `token_delay` is the pause before each token, in seconds."""
 

@@ -19,6 +19,7 @@ from aibox.core.turn import Turn, system_turn
 from aibox.gateway import LimitsSettings
 from aibox.gateway import Settings as GatewaySettings
 from aibox.gateway.serve import Server, bind
+from aibox.router import ModelTerms
 from aibox.router import Settings as RouterSettings
 from aibox.settings import Settings
 from tests.installation import free_port
@@ -49,6 +50,14 @@ class Served(Struct, frozen=True):
         """Let a model of the stub serve the role `default`, or none."""
         turn = self.turn
         await self.system.catalogue.set_role(turn, "default", model)
+        await self.system.log.end(turn, "sealed")
+        await self.system.catalogue.refresh()
+
+    async def let_use_tools(self) -> None:
+        """Say of the model `ok` that it can use tools."""
+        turn = self.turn
+        terms = ModelTerms(capabilities=("chat", "tools"))
+        await self.system.catalogue.set_model(turn, "stub", "ok", terms)
         await self.system.log.end(turn, "sealed")
         await self.system.catalogue.refresh()
 

@@ -418,14 +418,15 @@ async def _recompute(connection: asyncpg.Connection, head: Log, draft: Draft) ->
 
 async def _recompute_tree(connection: asyncpg.Connection, head: Log, draft: Draft, entries: Sequence[bytes]) -> None:
     """Each stored node that is new is the hash of what stands below it, down to the entries and to the peaks of the old
-    tree; and the peaks of the new one fold to the root that is to be signed. So every proof in it will verify.
+    tree; and the last entry's proof, which takes in all the other peaks, leads to the root that is to be signed. So
+    every proof in it will verify.
     """
     made = tuple(sorted((node.level, node.index) for node in draft.nodes))
     size, root = draft.next, draft.frontier.root()
-    before, after = merkle.root_span(head.size), merkle.root_span(size)
+    before = merkle.root_span(head.size)
     plan = merkle.inclusion_plan(size - 1, size)
     proof = merkle.consistency_plan(head.size, size) if head.size else []
-    stored = await logs.nodes(connection, head.origin, [made, before, after, *plan, *proof])
+    stored = await logs.nodes(connection, head.origin, [made, before, *plan, *proof])
     for level, index in made:
         if level:
             below = [stored.get((level - 1, place), b"") for place in (2 * index, 2 * index + 1)]

@@ -1,6 +1,6 @@
 """Rocchio's feedback on vectors: the question moves towards what the best passages mean (Li et al., 2021).
 
-It imports NumPy, so it is imported by the first search.
+It imports NumPy, so the first search imports it, in a thread.
 """
 
 from collections.abc import Sequence

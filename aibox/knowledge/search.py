@@ -5,7 +5,7 @@ al., 2021), and the candidates are compared with it once more: docs/quality.md h
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -70,6 +70,10 @@ class First(Struct, frozen=True, kw_only=True):
     has_words: bool
 
 
+Compare = Callable[[Sequence[float], Sequence[Sequence[float]]], tuple[list[float], list[int]]]
+"""See `feedback.compare`."""
+
+
 class Finder:
     """Searches of a tenant's passages by one reader."""
 
@@ -78,6 +82,7 @@ class Finder:
         self._db = db
         self._vectors = vectors
         self._index = index
+        self._compare: Compare | None = None
 
     async def search(self, turn: Turn, query: str, *, limit: int, tags: Sequence[str] = ()) -> Search:
         """The best passages that the turn's user may read now. Raises only when nothing answers at all."""
@@ -172,10 +177,17 @@ class Finder:
         ids = [id for id in ids if str(id) in vectors]
         if not ids:
             return Looked(words=words)
-        from aibox.knowledge.feedback import compare  # noqa: PLC0415 - it imports NumPy, 11 MB for an idle server
-
-        likeness, near = compare(question, [vectors[str(id)] for id in ids])
+        if self._compare is None:
+            self._compare = await asyncio.to_thread(_load_compare)
+        likeness, near = self._compare(question, [vectors[str(id)] for id in ids])
         return Looked(meaning=dict(zip(ids, likeness, strict=True)), near=[ids[place] for place in near], words=words)
+
+
+def _load_compare() -> Compare:
+    """NumPy comes with it: 11 MB that an idle server does without, and 30 ms that the event loop cannot wait."""
+    from aibox.knowledge.feedback import compare  # noqa: PLC0415
+
+    return compare
 
 
 def _within_budget(found: Sequence[Found], *, tokens: int) -> tuple[Found, ...]:

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
-from aibox.core.errors import NotFound, StateUnavailable
+from aibox.core.errors import AIBoxError, NotFound, StateUnavailable
 from aibox.core.events import json_artifact
 from aibox.core.turn import Turn, uuid7
 from aibox.runtime import Approval, ApprovalClosed, ApprovalDecided, ApprovalRequested, ApprovalStatus, RunStatus
@@ -72,18 +72,23 @@ class ApprovalStore:
     async def wait(self, turn: Turn, asked: Approval) -> Approval:
         """The approval once it is decided or expired; the run is `running` again.
 
-        A run that is stopped meanwhile closes it.
+        A run that is stopped meanwhile closes it. A database that is away is waited for, as long as the approval lasts:
+        what its user was told to be approved is not forgotten.
         """
         decided = self._decided[asked.approval_id] = asyncio.Event()
         try:
-            while (known := await self._read(turn, asked.approval_id)).status == "pending":
-                if known.expires_at <= datetime.now(UTC):
-                    break
+            while True:
+                try:
+                    if (await self._read(turn, asked.approval_id)).status != "pending":
+                        return await self._close(turn, asked.approval_id)
+                except StateUnavailable:
+                    if asked.expires_at <= datetime.now(UTC):
+                        raise
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(decided.wait(), LOOK_SECONDS)
-            return await self._close(turn, asked.approval_id)
+                decided.clear()
         except asyncio.CancelledError:
-            with contextlib.suppress(StateUnavailable):  # one of a run that has ended counts for nothing
+            with contextlib.suppress(AIBoxError):  # one of a run that has ended counts for nothing
                 await self._close(turn, asked.approval_id)
             raise
         finally:

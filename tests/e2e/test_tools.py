@@ -9,9 +9,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.test_knowledge_pages import sign_in
 from tests.installation import Installation, installed
-from tests.integration.runtime.test_tools import says, uses
 from tests.integration.runtime.test_trace import SUSPICIOUS
-from tests.stub_upstream import Stub, run_stub
+from tests.stub_upstream import Stub, run_stub, says, uses
 
 WAIT_MS = 30_000
 RED = "The user's favourite colour is red."

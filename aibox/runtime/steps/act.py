@@ -110,8 +110,10 @@ async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: S
     try:
         async with asyncio.timeout(parts.settings.tool_seconds):
             result = await tool.act(parts.services, state.turn, given)
+        state, value = await _cited(parts, state, result)
     except asyncio.CancelledError:
-        await use.returned(None, code="cancelled")
+        with contextlib.suppress(AIBoxError):  # who stopped the run relies on its end, more than on this line of it
+            await use.returned(None, code="cancelled")
         raise
     except (AIBoxError, TimeoutError) as error:
         known = error if isinstance(error, AIBoxError) else ToolTimeout()
@@ -122,7 +124,6 @@ async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: S
         log.exception("tool.failed", turn=str(state.turn.id), tool=tool.name)
         await use.returned(None, code=Internal.code)
         raise Internal() from None
-    state, value = await _cited(parts, state, result)
     await use.returned(value)
     return await _told(parts, state, value)
 

@@ -61,9 +61,14 @@ class Tool(Struct, frozen=True, kw_only=True):
 def taken(tool: Tool, arguments: bytes | str) -> Struct:
     """The arguments as the tool takes them. Raises `ValidationFailed`, whose fields a model can mend its call by."""
     try:
-        return msgspec.json.decode(arguments or b"{}", type=tool.arguments)
+        given = msgspec.json.decode(arguments or b"{}", type=tool.arguments)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$")
         raise ValidationFailed(fields=[{"field": f"arguments{place.rstrip('`')}", "error": problem}]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationFailed(fields=[{"field": "arguments", "error": "It is no JSON object."}]) from None
+    if b"\\u0000" in msgspec.json.encode(given):
+        raise ValidationFailed(
+            fields=[{"field": "arguments", "error": "It holds a NUL character, which cannot be kept."}]
+        )
+    return given

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from aibox.core.connections import Urls
-from aibox.router import ModelTerms
 from aibox.runtime import Settings as RuntimeSettings
 from aibox.runtime.tools.catalogue import TOOLS
 from tests.installation import events
 from tests.integration.runtime.test_chat import question, stream
+from tests.stub_upstream import says, uses
 from tests.system import Served, served
 
 Told = list[tuple[str, dict[str, Any], int]]
@@ -24,40 +24,11 @@ RED = "The user's favourite colour is red."
 @pytest.fixture
 async def handy(one: Served) -> Served:
     """A server whose model can use tools."""
-    await able(one)
+    await one.let_use_tools()
     return one
 
 
-async def able(served: Served, *capabilities: str) -> None:
-    turn = served.turn
-    await served.system.catalogue.set_model(
-        turn, "stub", "ok", ModelTerms(capabilities=("chat", *(capabilities or ("tools",))))
-    )
-    await served.system.log.end(turn, "sealed")
-    await served.system.catalogue.refresh()
-
-
-def says(text: str) -> list[dict[str, Any]]:
-    """The frames of an answer in words."""
-    return [_frame({"content": text}), _frame({}, "stop")]
-
-
-def uses(*calls: tuple[str, Any], text: str = "", ids: bool = True) -> list[dict[str, Any]]:
-    """The frames of an answer that uses tools; arguments that are text are sent as they are."""
-    frames = [_frame({"content": text})] if text else []
-    for number, (name, arguments) in enumerate(calls):
-        given = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        begun = {"index": number, "type": "function", "function": {"name": name, "arguments": ""}}
-        frames.append(_frame({"tool_calls": [begun | ({"id": f"call-{number}"} if ids else {})]}))
-        for piece in (given[:7], given[7:]):
-            frames.append(_frame({"tool_calls": [{"index": number, "function": {"arguments": piece}}]}))
-    return [*frames, _frame({}, "tool_calls")]
-
-
-def _frame(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    usage = {"usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}} if finish else {}
-    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "ok", "choices": [choice], **usage}
+_LENGTH = {"index": 0, "delta": {}, "finish_reason": "length"}
 
 
 def shown(told: Told) -> str:
@@ -156,7 +127,7 @@ async def used(served: Served, session: str) -> list[dict[str, Any]]:
 async def test_tools_are_offered_to_models_that_can_and_only_those(one: Served) -> None:
     await ask(one, "Hello", says("Hi."))
     assert "tools" not in one.stub.requests[-1]
-    await able(one)
+    await one.let_use_tools()
     await ask(one, "Hello", says("Hi."))
     offered = {tool["function"]["name"] for tool in one.stub.requests[-1]["tools"]}
     assert offered == set(TOOLS)
@@ -194,8 +165,11 @@ async def test_a_key_and_a_role_limit_the_tools(handy: Served) -> None:
         (("memory_get", {"memory_id": "*"}), "UUID"),
         (("memory_get", {"memory_id": "01a202e4-20a0-7e04-95de-a4edc68cc4dd"}), "not_found"),
         (("shell", {"command": "ls"}), "no tool shell"),
+        (("sh\x00ell", {}), "no tool shell"),
+        (("memory_store", {"content": "red\x00"}), "NUL"),
+        (("wiki_write", {"topic": "a", "content": "\x00"}), "NUL"),
     ],
-    ids=["broken", "unknown-member", "empty", "wildcard", "stranger", "unknown-tool"],
+    ids=["broken", "unknown-member", "empty", "wildcard", "stranger", "unknown-tool", "odd-name", "nul", "nul-asking"],
 )
 async def test_a_call_that_cannot_be_carried_out_is_told_to_the_model(
     handy: Served, call: tuple[str, Any], wrong: str
@@ -221,9 +195,26 @@ async def test_several_calls_run_in_order_and_ids_that_repeat_or_lack_are_made_o
     assert [m["role"] for m in handy.stub.requests[-1]["messages"]].count("tool") == 4
 
 
+async def test_two_calls_of_one_answer_under_one_id_are_two(handy: Served) -> None:
+    both = uses(("memory_store", {"content": "A is one."}), ("memory_store", {"content": "B is two."}))
+    same = json.loads(json.dumps(both).replace("call-1", "call-0"))
+    told = await ask(handy, "Do it.", same, says("Done."))
+    assert len({call["call_id"] for call in named(told, "tool_call")}) == 2
+    assert [result["state"] for result in named(told, "tool_result")] == ["done", "done"]
+    assert len(await remembered(handy)) == 2
+
+
+async def test_a_call_that_the_token_limit_cut_is_not_carried_out(handy: Served) -> None:
+    cut = [*uses(("memory_store", {"content": RED}))[:-1], {**uses()[-1], "choices": [_LENGTH]}]
+    told = await ask(handy, "Note it.", cut)
+    assert named(told, "done")[0]["finish_reason"] == "length"
+    assert named(told, "tool_call") == []
+    assert await remembered(handy) == []
+
+
 async def test_a_model_that_never_stops_is_stopped(urls: Urls, tmp_path: Path) -> None:
     async with served(urls, tmp_path, runtime=RuntimeSettings(tool_rounds=2)) as few:
-        await able(few)
+        await few.let_use_tools()
         few.stub.frames = uses(("memory_list", {}))
         told = await stream(few.client, question("Go on."))
         assert named(told, "done")[0]["finish_reason"] == "tool_limit"
@@ -352,7 +343,7 @@ async def test_an_approval_is_its_users_alone(handy: Served) -> None:
 
 async def test_an_approval_that_nobody_gives_expires_and_the_model_is_told(urls: Urls, tmp_path: Path) -> None:
     async with served(urls, tmp_path, runtime=RuntimeSettings(approval_minutes=0.01)) as brief:
-        await able(brief)
+        await brief.let_use_tools()
         memory = await kept(brief)
         told = await ask(
             brief, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Left as it is.")
@@ -366,7 +357,7 @@ async def test_an_approval_that_nobody_gives_expires_and_the_model_is_told(urls:
 
 async def test_the_time_limit_of_a_turn_does_not_run_while_its_user_thinks(urls: Urls, tmp_path: Path) -> None:
     async with served(urls, tmp_path, runtime=RuntimeSettings(turn_seconds=3)) as hasty:
-        await able(hasty)
+        await hasty.let_use_tools()
         memory = await kept(hasty)
         asking = asyncio.create_task(
             ask(hasty, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Gone."))
@@ -393,6 +384,42 @@ async def test_a_run_that_waits_can_be_stopped_and_its_approval_is_closed(handy:
     (use,) = await used(handy, asked["session_id"])
     assert (use["state"], use["approval"]) == ("denied", "expired")
     assert (await handy.client.get("/v1/user/approvals", params={"status": "pending"})).json()["approvals"] == []
+
+
+async def test_a_database_that_went_away_while_somebody_thinks_is_waited_for(handy: Served, urls: Urls) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Gone."))
+    )
+    (asked,) = await pending(handy)
+    database = await owner(urls)
+    holding = database.transaction()
+    await holding.start()
+    await database.execute("LOCK TABLE runtime.approval IN ACCESS EXCLUSIVE MODE")
+    while not await database.fetchval(
+        "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'aibox_app' AND wait_event_type = 'Lock'"
+    ):  # what the run asks is under way now, and its connection is cut
+        await asyncio.sleep(0.05)
+        await database.execute("SELECT pg_stat_clear_snapshot()")
+    await holding.rollback()
+    await database.close()
+    assert (await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")).status_code == 200
+    told = await asking
+    assert named(told, "approval_decided")[0]["status"] == "approved"
+    assert await remembered(handy) == []
+
+
+async def test_a_run_whose_conversation_is_deleted_while_it_waits_does_nothing(handy: Served) -> None:
+    memory = await kept(handy)
+    asking = asyncio.create_task(
+        ask(handy, "Delete that note, please.", uses(("memory_delete", {"memory_id": memory})), says("Gone."))
+    )
+    (asked,) = await pending(handy)
+    await handy.client.delete(f"/v1/sessions/{asked['session_id']}")
+    told = await asking
+    assert told[-1][0] in ("done", "error")
+    assert await remembered(handy) == [RED]
 
 
 async def test_a_decision_of_another_replica_reaches_the_run(handy: Served) -> None:
@@ -429,7 +456,7 @@ async def test_a_search_of_the_documents_is_cited(handy: Served) -> None:
 async def test_a_tool_that_is_too_slow_is_stopped_and_one_that_breaks_is_told(urls: Urls, tmp_path: Path) -> None:
     database = await owner(urls)
     async with served(urls, tmp_path, runtime=RuntimeSettings(tool_seconds=4)) as hasty:
-        await able(hasty)
+        await hasty.let_use_tools()
         holding = database.transaction()
         await holding.start()
         await database.execute("LOCK TABLE memory.history IN ACCESS EXCLUSIVE MODE")

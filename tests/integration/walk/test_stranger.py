@@ -20,8 +20,8 @@ from tests.conftest import new_database
 from tests.integration.identity.authenticator import Authenticator
 from tests.integration.identity.test_factors import Phone
 from tests.integration.runtime.test_chat import question
-from tests.integration.runtime.test_tools import able, uses
 from tests.integration.walk.examples import Examples
+from tests.stub_upstream import uses
 from tests.system import PASSWORD, Served, served
 
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -147,7 +147,7 @@ async def _make(house: Served, ada: httpx.AsyncClient) -> dict[str, str]:
 
 async def _make_approval(house: Served, ada: httpx.AsyncClient) -> dict[str, str]:
     """A tool that waits for Ada's word; nobody reads the run, which goes on waiting."""
-    await able(house)
+    await house.let_use_tools()
     house.stub.next_frames = [uses(("wiki_write", {"topic": "tea", "content": "# Tea"}))]
     async with ada.stream("POST", "/v1/chat/stream", json=question("Write it.")) as answer:
         async for line in answer.aiter_lines():
