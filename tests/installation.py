@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -148,6 +148,34 @@ class Installation:
 def _printed(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+class StubProvider:
+    """The stub upstream (`tests.stub_upstream`) in a process of its own, until the `with` ends."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+
+    @property
+    def authority(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}/v1"
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "tests.stub_upstream", "--port", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == self.url
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def free_port() -> int:

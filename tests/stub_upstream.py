@@ -136,6 +136,7 @@ class Stub:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/moved/models", self._moved)
         app.router.add_get("/page/models", self._page)
+        app.router.add_get("/prices", self._prices)
         return app
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -154,6 +155,10 @@ class Stub:
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>Welcome</title>", content_type="text/html")
+
+    async def _prices(self, _: web.Request) -> web.Response:
+        price = {"prompt": "0.000001", "completion": "0.000002"}
+        return web.json_response({"data": [{"id": f"stub/{name}", "pricing": price} for name in self.models]})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         asked = await request.json()

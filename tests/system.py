@@ -19,6 +19,7 @@ from aibox.core.turn import Turn, system_turn
 from aibox.gateway import LimitsSettings
 from aibox.gateway import Settings as GatewaySettings
 from aibox.gateway.serve import Server, bind
+from aibox.observability import Settings as ObservabilitySettings
 from aibox.router import ModelTerms
 from aibox.router import Settings as RouterSettings
 from aibox.settings import Settings
@@ -106,6 +107,7 @@ async def served(urls: Urls, folder: Path, stub: Stub | None = None, **changes: 
             http=HttpSettings(internal_hosts=(authority,)),
             router=QUICK,
             limits=UNLIMITED,
+            observability=ObservabilitySettings(prices_url=f"http://{authority}/prices"),
             audit=AuditSettings(reserve_mb=0),  # a ballast for each of hundreds of Systems would fill the memory
         )
         system = build(msgspec.structs.replace(settings, **changes))

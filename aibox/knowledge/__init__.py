@@ -91,9 +91,9 @@ class OcrMissing(DocumentUnreadable):
 
 
 class SourceUnreachable(AIBoxError):
-    """The URL did not give a document."""
+    """The URL did not give a document: the caller's to mend, for the caller named it."""
 
-    status = 502
+    status = 422
     code = "source_unreachable"
     sentence = "The document could not be fetched from there."
 

@@ -31,6 +31,7 @@ __all__ = [
     "Period",
     "Price",
     "PriceList",
+    "PriceListUnset",
     "PriceUnknown",
     "PricedModel",
     "Prices",
@@ -169,6 +170,13 @@ class PricesUnavailable(AIBoxError):
     status = 502
     code = "prices_unavailable"
     sentence = "The price list could not be fetched; the last one stays."
+
+
+class PriceListUnset(Conflict):
+    """There is nowhere to fetch the price list from."""
+
+    code = "price_list_unset"
+    sentence = "No price list is set; an operator can set OPENROUTER_MODELS_URL."
 
 
 class Purchase(Struct, frozen=True, kw_only=True):
@@ -448,7 +456,7 @@ class Prices(Protocol):
         ...
 
     async def refresh(self, turn: Turn) -> PriceList:
-        """Fetch the public list. Raises `PricesUnavailable`; the last one stays then."""
+        """Fetch the public list. Raises `PriceListUnset`, `PricesUnavailable`; the last one stays then."""
         ...
 
 

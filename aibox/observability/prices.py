@@ -19,7 +19,16 @@ from aibox.core.eventlog import EventLog
 from aibox.core.freshness import kept_fresh
 from aibox.core.http import Broken, Client, Unreachable
 from aibox.core.turn import PLATFORM_TENANT, Turn, system_turn
-from aibox.observability import Price, PricedModel, PriceList, PricesRefreshed, PricesUnavailable, Settings, dollars
+from aibox.observability import (
+    Price,
+    PricedModel,
+    PriceList,
+    PriceListUnset,
+    PricesRefreshed,
+    PricesUnavailable,
+    Settings,
+    dollars,
+)
 from aibox.observability.budgets import actor
 
 log = structlog.get_logger("aibox.observability.prices")
@@ -114,7 +123,7 @@ class PriceService:
     async def refresh(self, turn: Turn) -> PriceList:
         """See `Prices.refresh`."""
         if not self._settings.prices_url:
-            raise PricesUnavailable("No price list is set; an operator can set OPENROUTER_MODELS_URL.")
+            raise PriceListUnset()
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 prices = parse(await self._fetch())

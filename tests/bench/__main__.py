@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,22 +18,13 @@ import psutil
 
 from tests.bench import door
 from tests.bench.load import cpu, rss
-from tests.installation import Installation, free_port, installed
+from tests.installation import Installation, StubProvider, installed
 
 ROUNDS = int(os.environ.get("BENCH_REQUESTS", "400"))
 WARM_UP = 40
 MODEL = "ok"
 QUESTION = "What is the capital of France, and since when? " * 6
 OFF = {"scanners": {"*": False}, "masks": {"*": False}}
-
-
-class Stub:
-    """The stub upstream in a process of its own."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.stub_upstream", "--port", str(self.port)])
-        self.url = f"http://127.0.0.1:{self.port}/v1"
 
 
 async def load(url: str, key: str, *, stream: bool, at_once: int, rounds: int) -> list[float]:
@@ -67,7 +57,7 @@ def spread(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def measure(installation: Installation, stub: Stub, key: str, *, scanners: str) -> list[dict[str, Any]]:
+def measure(installation: Installation, stub: StubProvider, key: str, *, scanners: str) -> list[dict[str, Any]]:
     """The floor and AIBox, alternating in one run, for each shape of load."""
     rows = []
     server, postmaster, floor = installation.server, installation.postmaster(), psutil.Process(stub.process.pid)
@@ -98,11 +88,10 @@ def measure(installation: Installation, stub: Stub, key: str, *, scanners: str) 
 
 def main() -> None:
     """Measure and print."""
-    stub = Stub()
     report: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "requests": ROUNDS}
     }
-    try:
+    with StubProvider() as stub:
         with installed() as one:
             report["start_cold_s"] = round(one.seconds_to_ready, 2)
             time.sleep(10)
@@ -113,7 +102,7 @@ def main() -> None:
             report["start_warm_s"] = round(one.seconds_to_ready, 2)
         settings = {
             "AIBOX_ROUTER_LOCAL": "false",
-            "AIBOX_HTTP_INTERNAL_HOSTS": f"127.0.0.1:{stub.port}",
+            "AIBOX_HTTP_INTERNAL_HOSTS": stub.authority,
             "AIBOX_LOG_LEVEL": "warning",
         }
         with installed(**settings) as one:
@@ -127,9 +116,6 @@ def main() -> None:
                 *measure(one, stub, guarded, scanners="on"),
             ]
         report["door"] = door.report()
-    finally:
-        stub.process.terminate()
-        stub.process.wait(10)
     print(file=sys.stderr)
     _table(report)
     print(json.dumps(report, indent=1))

@@ -4,15 +4,13 @@ import contextlib
 import csv
 import io
 import re
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.installation import OWNER, Installation, free_port, installed
+from tests.installation import OWNER, Installation, StubProvider, installed
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -20,25 +18,17 @@ WAIT_MS = 20_000
 
 
 @pytest.fixture(scope="module")
-def stub() -> Generator[str]:
-    """The address of a provider whose models do what their names say."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stub_upstream", "--port", str(port)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
+def stub() -> Generator[StubProvider]:
+    """A provider whose models do what their names say."""
+    with StubProvider() as stub:
+        yield stub
 
 
 @pytest.fixture(scope="module")
-def one(stub: str) -> Generator[Installation]:
+def one(stub: StubProvider) -> Generator[Installation]:
     """Changes of its catalogue are staged until they are applied."""
-    authority = stub.removeprefix("http://").removesuffix("/v1")
     with installed(
-        AIBOX_ROUTER_LOCAL="false", AIBOX_ROUTER_APPLY="explicit", AIBOX_HTTP_INTERNAL_HOSTS=authority
+        AIBOX_ROUTER_LOCAL="false", AIBOX_ROUTER_APPLY="explicit", AIBOX_HTTP_INTERNAL_HOSTS=stub.authority
     ) as one:
         yield one
 
@@ -52,12 +42,12 @@ def page(browser: Browser, one: Installation) -> Page:
 
 
 @pytest.fixture(scope="module")
-def provider(page: Page, one: Installation, stub: str) -> Locator:
+def provider(page: Page, one: Installation, stub: StubProvider) -> Locator:
     """The card of a provider that was added by its pasted address, with a key."""
     page.goto(f"{one.url}/admin/inference")
     page.get_by_role("button", name="Add a provider").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Address").fill(f"{stub}/chat/completions?x=1")
+    dialog.get_by_label("Address").fill(f"{stub.url}/chat/completions?x=1")
     dialog.get_by_label("Name").fill("stub")
     dialog.get_by_label("API key").fill("sk-nobody-sees-this")
     dialog.get_by_role("button", name="Add", exact=True).click()
@@ -92,9 +82,9 @@ def test_an_address_that_does_not_answer_is_refused_and_nothing_is_saved(page: P
 
 
 def test_a_provider_is_added_by_its_address_and_its_key_is_never_shown(
-    provider: Locator, page: Page, stub: str
+    provider: Locator, page: Page, stub: StubProvider
 ) -> None:
-    expect(provider).to_contain_text(stub)
+    expect(provider).to_contain_text(stub.url)
     expect(provider).not_to_contain_text("chat/completions?")
     expect(provider).to_contain_text("key stored")
     assert "sk-nobody-sees-this" not in page.content()

@@ -1,4 +1,4 @@
-"""Fuzz a running AIBox: no 5xx but a described one, no undocumented status, no stack trace.
+"""Fuzz a running AIBox: no 5xx, no undocumented status, no stack trace.
 
 What it sends is made from the OpenAPI document by Schemathesis, good values and bad. A finding is printed with a curl
 command that repeats it.
@@ -22,7 +22,6 @@ LEFT_OUT = {
     ("DELETE", "/v1/auth/sessions/{session_id}"): "as above, if it ever guessed",
     ("PATCH", "/v1/admin/users/{user_id}"): "as above",
 }
-STREAMS = ("/v1/chat/stream", "/events")
 TRACES = ("Traceback (most recent call last)", 'File "/', "sqlalchemy.exc", "asyncpg.exceptions")
 
 
@@ -98,8 +97,8 @@ def _send(http: httpx.Client, case: Any, documented: set[str], findings: Finding
     findings.statuses[answer.status_code] += 1
     text = answer.text
     problem = None
-    if answer.status_code >= 500 and answer.status_code not in (501, 502, 503, 504):
-        problem = "a bug"
+    if answer.status_code >= 500:
+        problem = "a 5xx"
     elif str(answer.status_code) not in documented:
         problem = "an undocumented status"
     elif any(trace in text for trace in TRACES):

@@ -5,7 +5,6 @@ import io
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 from collections.abc import Generator
 from multiprocessing.connection import Connection
@@ -14,18 +13,10 @@ import httpx
 import pytest
 
 from aibox import admin
-from tests.installation import OWNER, Installation, free_port, installed
+from tests.installation import OWNER, Installation, StubProvider, installed
 
 QUESTION = {"messages": [{"role": "user", "content": "What is the answer?"}]}
 BOB = "bob@example.com"
-
-
-class Provider:
-    """Where the stub provider listens."""
-
-    def __init__(self, port: int) -> None:
-        self.authority = f"127.0.0.1:{port}"
-        self.url = f"http://{self.authority}/v1"
 
 
 class Console:
@@ -65,22 +56,14 @@ def _admin(told: Connection, environment: dict[str, str], arguments: tuple[str, 
 
 
 @pytest.fixture(scope="module")
-def provider() -> Generator[Provider]:
-    """The stub provider as a process of its own: this one waits for commands."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stub_upstream", "--port", str(port)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/v1"
-    yield Provider(port)
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
+def provider() -> Generator[StubProvider]:
+    """The provider in a process of its own: this one waits for commands."""
+    with StubProvider() as stub:
+        yield stub
 
 
 @pytest.fixture(scope="module")
-def one(provider: Provider) -> Generator[Installation]:
+def one(provider: StubProvider) -> Generator[Installation]:
     with installed(AIBOX_ROUTER_LOCAL="false", AIBOX_HTTP_INTERNAL_HOSTS=provider.authority) as one:
         yield one
 
@@ -158,7 +141,7 @@ def test_a_new_key_works_at_once_and_a_revoked_one_no_more(one: Installation, co
 
 
 def test_a_provider_is_added_under_its_plain_address_used_and_removed(
-    console: Console, owner: httpx.Client, provider: Provider
+    console: Console, owner: httpx.Client, provider: StubProvider
 ) -> None:
     messy = f" HTTP://{provider.authority}/v1/chat/completions/?api-version=1 "
     only = ["--model", "ok", "--model", "500"]
@@ -187,7 +170,7 @@ def test_a_provider_is_added_under_its_plain_address_used_and_removed(
 
 
 def test_a_budget_that_is_made_at_the_console_holds_in_the_running_server_until_it_is_removed(
-    console: Console, owner: httpx.Client, provider: Provider
+    console: Console, owner: httpx.Client, provider: StubProvider
 ) -> None:
     console("providers", "add", "paid", provider.url, "--model", "ok")
     console("models", "price", "paid/ok", "2.50", "10")
@@ -214,7 +197,7 @@ def test_a_budget_that_is_made_at_the_console_holds_in_the_running_server_until_
     ],
 )
 def test_a_provider_that_fails_its_probe_is_refused_in_one_sentence_and_not_saved(
-    console: Console, owner: httpx.Client, provider: Provider, path: str, said: str
+    console: Console, owner: httpx.Client, provider: StubProvider, path: str, said: str
 ) -> None:
     ended = console.run("providers", "add", "other", f"http://{provider.authority}{path}")
     assert ended == (1, "", f"aibox-admin: {said.format(url=provider.url)}\n")

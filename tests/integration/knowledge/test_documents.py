@@ -280,8 +280,9 @@ async def test_a_url_is_fetched_within_the_egress_policy(embedded: House, anna: 
         assert (item.stage, item.title, item.media_type) == ("indexed", "Opening hours", "text/html")
         with pytest.raises(SourceUnreachable, match=r"redirects to http://127\.0\.0\.1/elsewhere"):
             await embedded.knowledge.add_url(anna, url=f"http://127.0.0.1:{port}/moved")
-        with pytest.raises(SourceUnreachable, match="404"):
+        with pytest.raises(SourceUnreachable, match="404") as unreachable:
             await embedded.knowledge.add_url(anna, url=f"http://127.0.0.1:{port}/none")
+        assert unreachable.value.status == 422  # the caller named the address; nothing between us is at fault
         with pytest.raises(TooLarge):
             await embedded.knowledge.add_url(anna, url=f"http://127.0.0.1:{port}/endless")
         with pytest.raises(ValidationFailed):

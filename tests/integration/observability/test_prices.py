@@ -14,7 +14,7 @@ from msgspec import Struct
 from aibox.core.errors import BootRefused
 from aibox.core.http import Outgoing
 from aibox.core.http import Settings as HttpSettings
-from aibox.observability import Price, PricesUnavailable, Settings
+from aibox.observability import Price, PriceListUnset, PricesUnavailable, Settings
 from aibox.observability.prices import PriceService
 from tests.conftest import Kernel
 from tests.integration.observability.conftest import turn_of
@@ -153,6 +153,13 @@ async def test_an_internal_address_of_the_list_is_refused(kernel: Kernel, server
         with pytest.raises(PricesUnavailable, match="internal"):
             await prices.refresh(turn_of("p_admin"))
     assert server.asked == 0
+
+
+async def test_without_a_list_there_is_nothing_to_fetch(kernel: Kernel, http: Outgoing) -> None:
+    prices = service(kernel, http, Server())
+    async with prices.run(kernel.tasks):
+        with pytest.raises(PriceListUnset, match="OPENROUTER_MODELS_URL"):
+            await prices.refresh(turn_of("p_admin"))
 
 
 async def test_the_operators_file_wins_over_the_list_and_prices_what_is_ours_too(
