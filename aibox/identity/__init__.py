@@ -400,7 +400,19 @@ and a key passes by its scope (docs/decisions/2026-11-keys-and-fresh-sign-in.md)
 ANY_SCOPE = "any"
 """What a route states as its scope when every API key may call it."""
 
-Scope = Literal["chat", "models", "memory", "knowledge", "sandbox", "agents", "audit:read", "erase", "metrics", "admin"]
+Scope = Literal[
+    "chat",
+    "models",
+    "memory",
+    "knowledge",
+    "sandbox",
+    "agents",
+    "audit:read",
+    "audit:write",
+    "erase",
+    "metrics",
+    "admin",
+]
 
 
 class AgentRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

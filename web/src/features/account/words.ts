@@ -9,6 +9,7 @@ export const SCOPES: { scope: Scope; label: string; about: string }[] = [
   { scope: "agents", label: "Agents", about: "Run agents." },
   { scope: "sandbox", label: "Sandbox", about: "Run code in a sandbox." },
   { scope: "audit:read", label: "Receipts", about: "Read receipts and the audit log." },
+  { scope: "audit:write", label: "Reports", about: "Report acts of other programs to the audit log." },
   { scope: "erase", label: "Erase", about: "Erase what people said, for good. Give it to nothing else." },
   { scope: "metrics", label: "Metrics", about: "Read the server’s metrics." },
   { scope: "admin", label: "Administration", about: "Whatever its owner may administer." },

@@ -65,7 +65,7 @@ const events: Record<string, string> = {
   tool_called: "A tool was used",
   tool_returned: "The tool returned",
   guardrail_verdict: "The guardrail judged",
-  egress_verdict: "An outgoing call was judged",
+  "external.egress_verdict": "An outgoing call was judged",
   budget_decision: "The budget was checked",
   approval_requested: "An approval was asked for",
   approval_decided: "An approval was decided",
