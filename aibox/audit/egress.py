@@ -7,6 +7,7 @@ verdict is lost, and one at most is reported twice.
 """
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
@@ -79,26 +80,46 @@ class Log:
         if not files:
             return False
         if self._place is None:
-            self._begin(files[-1])
-            return True
+            return self._begin(files[-1])
         for found in files:
-            file = self._begin(found)
-            if _inode(file) == self._place.inode and _is_at(file, self._place):
+            if found.inode != self._place.inode:
+                continue
+            if not self._begin(found):
+                return False
+            assert self._file is not None
+            if _is_at(self._file, self._place):
                 return True
-        self._begin(files[0])
+        if not self._begin(files[0]):
+            return False
         yield Line(None, self._at(0, b""))
         return True
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> list["_Found"]:
         """The log and what it was rotated to, the oldest first, as far as it is not compressed."""
-        name = re.compile(rf"{re.escape(self._path.name)}(\.\d+)?")
-        found = [(one.stat().st_mtime_ns, one) for one in self._path.parent.iterdir() if name.fullmatch(one.name)]
-        return [one for _, one in sorted(found, key=lambda item: (item[1] == self._path, item[0]))]
+        found, again = self._scan(), self._scan()
+        while [(one.path, one.inode) for one in found] != [(one.path, one.inode) for one in again]:
+            found, again = again, self._scan()  # it is being rotated
+        return sorted(again, key=lambda one: (one.path == self._path, one.changed))
 
-    def _begin(self, path: Path) -> IO[bytes]:
+    def _scan(self) -> list["_Found"]:
+        name = re.compile(rf"{re.escape(self._path.name)}(\.\d+)?")
+        found = []
+        for path in sorted(self._path.parent.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                if name.fullmatch(path.name):
+                    known = path.stat()
+                    found.append(_Found(path, known.st_ino, known.st_size, known.st_mtime_ns))
+        return found
+
+    def _begin(self, found: "_Found") -> bool:
+        """Open the file; whether it is still the one that was found."""
         self.close()
-        self._file = path.open("rb")
-        return self._file
+        with contextlib.suppress(FileNotFoundError):
+            self._file = found.path.open("rb")
+            if _inode(self._file) == found.inode:
+                return True
+        self.close()
+        return False
 
     def _rest(self) -> Iterator[Line]:
         assert self._file is not None
@@ -126,17 +147,25 @@ class Log:
         """
         assert self._file is not None
         files, inode = self._files(), _inode(self._file)
-        inodes = [found.stat().st_ino for found in files]
+        inodes = [found.inode for found in files]
         later = files[inodes.index(inode) + 1 :] if inode in inodes else files
-        following = next((found for found in later if found.stat().st_size), None)
+        following = next((found for found in later if found.size), None)
         if following is None:
             return False
         at = self._file.tell()
-        if not self._file.readline().endswith(b"\n"):
-            self._begin(following)
-        else:  # it came since the last look
+        if self._file.readline().endswith(b"\n"):  # it came since the last look
             self._file.seek(at)
-        return True
+            return True
+        return self._begin(following)
+
+
+class _Found(NamedTuple):
+    """A file of the log; `changed` is its time of change in nanoseconds."""
+
+    path: Path
+    inode: int
+    size: int
+    changed: int
 
 
 def _inode(file: IO[bytes]) -> int:

@@ -1,6 +1,7 @@
 """The reporter of an egress proxy's verdicts: what a line becomes, and that a rotated log is read once and whole."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -158,3 +159,27 @@ def test_what_must_be_put_right_first_is_said(
         main(["--log", str(tmp_path / log), "--server", "http://127.0.0.1:1", "--state", str(tmp_path / "state")])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_log_that_is_rotated_all_the_time_is_read_whole_and_in_order(path: Path) -> None:
+    lines = [str(number) for number in range(3000)]
+
+    def write_and_rotate() -> None:
+        for start in range(0, len(lines), 60):
+            write(path, *lines[start : start + 30])
+            write(path, *lines[start + 30 : start + 60])
+            for number in range(start // 60, 0, -1):
+                path.with_name(f"access.log.{number}").rename(path.with_name(f"access.log.{number + 1}"))
+            path.rename(path.with_name("access.log.1"))
+
+    log, said = Log(path, None), list[str | None]()
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write_and_rotate)
+        while not writing.done():
+            said += read(log)
+        writing.result()
+    write(path, "the end")
+    while said[-1:] != ["the end"]:
+        said += read(log)
+    begun = lines.index(said[0] or "")  # the first look may come after the first rotation
+    assert said == [*lines[begun:], "the end"]
