@@ -216,6 +216,19 @@ def test_activity_is_filtered_and_the_log_is_verified(page: Page, one: Installat
     expect(page.get_by_test_id("verify-result")).to_contain_text("entries are sound.", timeout=WAIT_MS)
 
 
+def test_the_filters_of_the_activity_outlive_a_look_at_a_turn(page: Page, one: Installation) -> None:
+    page.goto(f"{one.url}/admin/activity")
+    page.get_by_label("Events").select_option("admin.*")
+    page.get_by_label("From", exact=True).fill("2026-01-01")
+    page.get_by_test_id("activity-event").filter(has_text="A provider was added").first.click()
+    page.get_by_role("link", name="The turn as it ran").click()
+    expect(page.get_by_role("heading", name="Turn", exact=True)).to_be_visible(timeout=WAIT_MS)
+    page.go_back()
+    expect(page.get_by_label("Events")).to_have_value("admin.*", timeout=WAIT_MS)
+    expect(page.get_by_label("From", exact=True)).to_have_value("2026-01-01")
+    expect(page.get_by_test_id("activity-event").filter(has_text="The model was called")).to_have_count(0)
+
+
 def test_every_page_fits_a_phone(page: Page, one: Installation) -> None:
     page.set_viewport_size({"width": 375, "height": 800})
     for path in ("inference", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
