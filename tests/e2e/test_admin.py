@@ -231,11 +231,15 @@ def test_the_filters_of_the_activity_outlive_a_look_at_a_turn(page: Page, one: I
 
 def test_every_page_fits_a_phone(page: Page, one: Installation) -> None:
     page.set_viewport_size({"width": 375, "height": 800})
-    for path in ("inference", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
+    for path in ("inference", "users", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
         page.goto(f"{one.url}/admin/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=WAIT_MS)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        if path in ("inference", "users", "usage?tab=traces"):  # tables that show all of their row
+            table = page.get_by_role("table").first
+            expect(table).to_be_visible(timeout=WAIT_MS)
+            assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")
     page.get_by_label("Page of the administration").select_option(label="Usage")
     expect(page.get_by_role("heading", level=1)).to_have_text("Usage")
     page.set_viewport_size({"width": 1280, "height": 800})

@@ -16,7 +16,7 @@ export interface ModalProps {
 }
 
 const shapes = {
-  dialog: "pop inset-x-4 top-[12vh] mx-auto max-h-[80vh] max-w-lg rounded-2xl border border-line",
+  dialog: "pop inset-x-4 top-[6dvh] mx-auto max-h-[88dvh] max-w-lg rounded-2xl border border-line",
   sheet: "from-right inset-y-0 right-0 w-full max-w-md border-line sm:border-l",
 };
 
@@ -43,9 +43,13 @@ export function Modal({
         >
           <header className="flex items-start gap-3 px-5 pt-4 pb-3">
             <div className="min-w-0 flex-1">
-              <Dialog.Title className="text-lg font-semibold tracking-tight">{title}</Dialog.Title>
+              <Dialog.Title className="text-lg wrap-anywhere font-semibold tracking-tight">
+                {title}
+              </Dialog.Title>
               {description && (
-                <Dialog.Description className="mt-0.5 text-sm text-ink-2">{description}</Dialog.Description>
+                <Dialog.Description className="mt-0.5 text-sm wrap-anywhere text-ink-2">
+                  {description}
+                </Dialog.Description>
               )}
             </div>
             <Dialog.Close asChild>
