@@ -229,6 +229,16 @@ def test_the_filters_of_the_activity_outlive_a_look_at_a_turn(page: Page, one: I
     expect(page.get_by_test_id("activity-event").filter(has_text="The model was called")).to_have_count(0)
 
 
+def test_a_page_is_found_by_its_name_in_the_command_palette(page: Page, one: Installation) -> None:
+    page.goto(one.url)
+    expect(page.get_by_test_id("composer")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Search commands, pages and chats").fill("activ")
+    expect(page.get_by_role("option", name="Administration: Activity")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Activity", timeout=WAIT_MS)
+
+
 def test_every_page_fits_a_phone(page: Page, one: Installation) -> None:
     page.set_viewport_size({"width": 375, "height": 800})
     for path in ("inference", "users", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
