@@ -212,6 +212,7 @@ def test_activity_is_filtered_and_the_log_is_verified(page: Page, one: Installat
     added.click()
     expect(page.get_by_role("dialog")).to_contain_text('"provider": "stub"')
     page.keyboard.press("Escape")
+    expect(added).to_be_focused()
     page.get_by_role("button", name="Verify the log").click()
     expect(page.get_by_test_id("verify-result")).to_contain_text("entries are sound.", timeout=WAIT_MS)
 

@@ -1,9 +1,10 @@
-// Windows over the page: a dialog in the middle, a sheet from the right. Radix keeps the focus inside and gives it back.
+// Windows over the page: a dialog in the middle, a sheet from the right. Radix keeps the focus inside; we give it back.
 import { X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import type { ReactNode } from "react";
 import { IconButton } from "./Button";
 import { cx } from "./cx";
+import { useFocusBack } from "./useFocusBack";
 
 export interface ModalProps {
   open: boolean;
@@ -29,11 +30,13 @@ export function Modal({
   shape = "dialog",
   className,
 }: ModalProps) {
+  const giveBack = useFocusBack(open);
   return (
     <Dialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay fixed inset-0 z-40 bg-(--scrim)" />
         <Dialog.Content
+          onCloseAutoFocus={giveBack}
           {...(description ? {} : { "aria-describedby": undefined })}
           className={cx(
             "fixed z-50 flex flex-col overflow-hidden bg-bg shadow-raised outline-none",

@@ -18,6 +18,7 @@ import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState 
 import { useFrame } from "../../app/frame";
 import { cx } from "../../ui/cx";
 import { setTheme } from "../../ui/theme";
+import { useFocusBack } from "../../ui/useFocusBack";
 import { entriesFor } from "../admin/entries";
 import { may } from "../auth/may";
 import { signOut, useMe } from "../auth/session";
@@ -39,12 +40,14 @@ export function CommandPalette({
   open: boolean;
   onOpenChange: (open: boolean) => void;
 }) {
+  const giveBack = useFocusBack(open);
   return (
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay fixed inset-0 z-40 bg-(--scrim)" />
         <Dialog.Content
           aria-describedby={undefined}
+          onCloseAutoFocus={giveBack}
           className="pop fixed inset-x-4 top-[12vh] z-50 mx-auto flex max-h-[70vh] max-w-xl flex-col overflow-hidden rounded-2xl border border-line bg-surface shadow-raised outline-none"
         >
           <Dialog.Title className="sr-only">Command palette</Dialog.Title>
