@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 from msgspec import Meta, Struct, field
@@ -244,6 +244,13 @@ class InvalidGrant(BadRequest):
 class InsufficientScope(Forbidden):
     code = "insufficient_scope"
     sentence = "The API key does not have the scope for this."
+
+    @classmethod
+    def for_want_of(cls, scope: str | None) -> Self:
+        """`scope` is what the route takes; None: it takes no API key."""
+        if scope is None:
+            return cls("This takes a signed-in person, and no API key.")
+        return cls(f"The API key does not have the scope {scope}, which this needs.")
 
 
 class CsrfFailed(Forbidden):
