@@ -247,7 +247,7 @@ def test_every_page_fits_a_phone(page: Page, one: Installation) -> None:
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=WAIT_MS)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
-        if path in ("inference", "users", "usage?tab=traces"):  # tables that show all of their row
+        if path in ("inference", "users", "usage", "usage?tab=traces"):  # tables that show all of their row
             table = page.get_by_role("table").first
             expect(table).to_be_visible(timeout=WAIT_MS)
             assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")

@@ -3,7 +3,11 @@ import type { AccountSession, ApiKey, Scope } from "./queries";
 
 export const SCOPES: { scope: Scope; label: string; about: string }[] = [
   { scope: "chat", label: "Chat", about: "AIBox’s own chat: ask, and read one’s conversations." },
-  { scope: "models", label: "Models", about: "For OpenAI’s and Anthropic’s clients: list models and ask them." },
+  {
+    scope: "models",
+    label: "Models",
+    about: "For OpenAI’s and Anthropic’s clients: list models and ask them.",
+  },
   { scope: "memory", label: "Memory", about: "Read and change what is remembered." },
   { scope: "knowledge", label: "Knowledge", about: "Read and change documents." },
   { scope: "agents", label: "Agents", about: "Run agents." },
