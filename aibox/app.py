@@ -288,6 +288,7 @@ def build(settings: Settings) -> System:
         objects=objects,
         vectors=vectors,
         router=guardrail.guarded(router),
+        reranker=guardrail.reranker(router),
         http=http,
         jobs=jobs,
     )

@@ -133,6 +133,7 @@ class Stub:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_post("/v1/rerank", self._rerank)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/moved/models", self._moved)
         app.router.add_get("/page/models", self._page)
@@ -169,6 +170,22 @@ class Stub:
             return web.json_response({"data": []})
         data = [{"index": n, "embedding": [float(len(text)), 3.0, 4.0]} for n, text in enumerate(asked["input"])]
         return web.json_response({"data": data[::-1], "usage": {"prompt_tokens": 7, "total_tokens": 7}})
+
+    async def _rerank(self, request: web.Request) -> web.Response:
+        """The more words of the question a document has, the more relevant; the best first, as vLLM answers."""
+        asked = await request.json()
+        self.requests.append(asked)
+        if asked["model"] == "500":
+            return web.json_response({"error": {"message": "the stub says 500"}}, status=500)
+        if asked["model"] == "silent":
+            await asyncio.Event().wait()
+        words = set(asked["query"].lower().split())
+        scores = [len(words & set(document.lower().split())) / len(words) for document in asked["documents"]]
+        results = [{"index": n, "relevance_score": score} for n, score in enumerate(scores)]
+        if asked["model"] == "garbage":
+            results.pop()
+        best = sorted(results, key=lambda result: -result["relevance_score"])
+        return web.json_response({"model": asked["model"], "results": best, "usage": {"total_tokens": 9}})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from aibox.core.errors import AIBoxError, Forbidden
 from aibox.core.events import Event
 from aibox.core.turn import Turn
-from aibox.router import ModelRouter
+from aibox.router import ModelRouter, Reranker
 
 Decision = Literal["allow", "rewrite", "block"]
 Profile = Literal["permissive", "balanced", "strict"]
@@ -280,6 +280,10 @@ class Guardrail(Protocol):
 
     async def forget(self, turn: Turn, conversation: UUID) -> None:
         """Remove what the conversation's tokens stand for; the tokens stay tokens."""
+        ...
+
+    def reranker(self, reranker: Reranker) -> Reranker:
+        """`reranker` masked for a model outside the house. It raises `Blocked` besides."""
         ...
 
     def guarded(self, router: ModelRouter) -> ModelRouter:

@@ -11,7 +11,7 @@ from aibox.core.errors import BadRequest
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Form, Guardrail, OutputFilter, Verdict
 from aibox.observability import Usage
-from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream, ToolCall
+from aibox.router import Answer, Chunk, ModelCall, ModelRouter, ModelStream, Reranker, ToolCall
 
 BESIDE = ("refusal", "reasoning_content", "reasoning")
 """Texts of an answer beside its content. In a stream they are left out: no filter follows them."""
@@ -85,6 +85,32 @@ class GuardedRouter:
     async def _shown(self, turn: Turn, text: str, form: Form) -> str:
         output = self._guardrail.output(turn, form=form)
         return await output.push(text) + await output.close()
+
+
+class GuardedReranker:
+    """`Reranker` around another. Raises `Blocked` and `GuardrailUnavailable` besides its errors."""
+
+    def __init__(self, guardrail: Guardrail, reranker: Reranker) -> None:
+        self._guardrail = guardrail
+        self._reranker = reranker
+
+    async def rerank(self, turn: Turn, question: str, texts: Sequence[str], *, model: str = "rerank") -> list[float]:
+        """As the router does in this house; for a model outside, masked, and a text that may not leave is empty."""
+        if await self._reranker.is_external(turn, model):
+            checked = await self._guardrail.check_input(
+                turn, [question, *texts], external=True, untrusted=range(1, len(texts) + 1)
+            )
+            if checked[0].decision == "block":
+                raise Blocked(checked[0].reason)
+            question = checked[0].content
+            texts = ["" if verdict.decision == "block" else verdict.content for verdict in checked[1:]]
+        return await self._reranker.rerank(turn, question, texts, model=model)
+
+    async def can_rerank(self, turn: Turn, model: str = "rerank") -> bool:
+        return await self._reranker.can_rerank(turn, model)
+
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        return await self._reranker.is_external(turn, model)
 
 
 class GuardedStream:

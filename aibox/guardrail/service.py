@@ -38,7 +38,7 @@ from aibox.guardrail import (
     Verdict,
 )
 from aibox.guardrail.engine import Engine
-from aibox.guardrail.guarded import GuardedRouter
+from aibox.guardrail.guarded import GuardedReranker, GuardedRouter
 from aibox.guardrail.judge import Judge
 from aibox.guardrail.output import Filter, shown_for, token_span
 from aibox.guardrail.policy import Policies, Rules
@@ -46,7 +46,7 @@ from aibox.guardrail.rules import FLAGGING_RISK
 from aibox.guardrail.scan import Direction, Scan, scan
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
 from aibox.guardrail.vault import TOKEN, Vault, kind_of
-from aibox.router import ModelRouter
+from aibox.router import ModelRouter, Reranker
 
 log = structlog.get_logger("aibox.guardrail")
 
@@ -219,6 +219,9 @@ class GuardrailService:
 
     def guarded(self, router: ModelRouter) -> ModelRouter:
         return GuardedRouter(self, router)
+
+    def reranker(self, reranker: Reranker) -> Reranker:
+        return GuardedReranker(self, reranker)
 
     # What a filter asks (`output.Desk`).
 

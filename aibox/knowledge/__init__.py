@@ -198,7 +198,8 @@ class Passage(Struct, frozen=True, kw_only=True):
 class Scores(Struct, frozen=True, kw_only=True):
     """How a passage was found: `meaning` is a cosine similarity, the ranks count from 1 and are None where it was not.
 
-    `fused` joins the ranks, from 0 to 1; `rerank` is the reranker's, where one is set.
+    `fused` joins the ranks, from 0 to 1; `rerank` is the relevance that the model of the role `rerank` gives, on its
+    own scale, and orders what has one.
     """
 
     meaning: float | None = None
@@ -222,10 +223,10 @@ class Found(Struct, frozen=True, kw_only=True):
 
 
 class Search(Struct, frozen=True):
-    """What a search found. `degraded` says which part did not answer: `meaning` or `words`."""
+    """What a search found. `degraded` says which part did not answer: `meaning`, `words` or else `rerank`."""
 
     found: tuple[Found, ...] = ()
-    degraded: Literal["", "meaning", "words"] = ""
+    degraded: Literal["", "meaning", "words", "rerank"] = ""
 
 
 class Page(Struct, frozen=True, kw_only=True):

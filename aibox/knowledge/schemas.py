@@ -149,10 +149,10 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    """What was found, best first. `degraded` names the half of the search that did not answer."""
+    """What was found, best first. `degraded` names the part of the search that did not answer."""
 
     results: list[Result]
-    degraded: Literal["", "meaning", "words"] = ""
+    degraded: Literal["", "meaning", "words", "rerank"] = ""
 
 
 class AudienceBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """Finds passages: by meaning and by words with the reader's rights in the query, joined by rank, and checked again.
 
 After a first look, the question moves towards what the best passages mean (Rocchio's feedback, on vectors as in Li et
-al., 2021), and the candidates are compared with it once more: docs/quality.md has the figures.
+al., 2021), and the candidates are compared with it once more: docs/quality.md has the figures. Where a model serves the
+role `rerank`, it orders the best of them.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from aibox.knowledge import Found, Scores, Search, Settings
 from aibox.knowledge.index import Index, Place, active_place
 from aibox.knowledge.models import PASSAGE, AudienceRow, ChunkRow, ItemRow, passage
 from aibox.knowledge.rights import Reader, is_administrator, marks, readable
+from aibox.router import Reranker
 from aibox.stores import Ranked, Vectors
 
 log = structlog.get_logger("aibox.knowledge.search")
@@ -41,11 +43,14 @@ CHARACTERS_A_TOKEN = 3.5
 TOKENS_AROUND = 30
 """Of a passage's title, number and marks."""
 
+RERANKED, RERANK_SECONDS = 30, 5.0
+"""So many passages are shown to the reranker; a search does not wait longer for it."""
+
 CONSULT_SECONDS = 10.0
 """A prompt waits no longer for its passages."""
 
 T = TypeVar("T")
-Degraded = Literal["", "meaning", "words"]
+Degraded = Literal["", "meaning", "words", "rerank"]
 
 
 class Looked(Struct, frozen=True, kw_only=True):
@@ -77,11 +82,12 @@ Compare = Callable[[Sequence[float], Sequence[Sequence[float]]], tuple[list[floa
 class Finder:
     """Searches of a tenant's passages by one reader."""
 
-    def __init__(self, settings: Settings, *, db: Database, vectors: Vectors, index: Index) -> None:
+    def __init__(self, settings: Settings, *, db: Database, vectors: Vectors, index: Index, reranker: Reranker) -> None:
         self._settings = settings
         self._db = db
         self._vectors = vectors
         self._index = index
+        self._reranker = reranker
         self._compare: Compare | None = None
 
     async def search(self, turn: Turn, query: str, *, limit: int, tags: Sequence[str] = ()) -> Search:
@@ -115,8 +121,29 @@ class Finder:
             self._compared(turn, place, first, ids), self._standing(turn, reader, tags, ids)
         )
         order = ranked(looked.near, looked.words)
-        best = [(rows[id], score) for id, score in order.items() if id in rows][:limit]
-        return Search(tuple(_found(row, looked, score) for row, score in best), looked.degraded)
+        best = [(rows[id], score) for id, score in order.items() if id in rows][: max(limit, RERANKED)]
+        found = [_found(row, looked, score) for row, score in best]
+        return await self._reranked(turn, query, found, limit=limit, degraded=looked.degraded)
+
+    async def _reranked(
+        self, turn: Turn, query: str, found: Sequence[Found], *, limit: int, degraded: Degraded
+    ) -> Search:
+        """The best of `found`, by the model of the role `rerank` where there is one and it answers in time."""
+        shown, rest = found[:RERANKED], found[RERANKED:]
+        if not shown or not await self._reranker.can_rerank(turn):
+            return Search(tuple(found[:limit]), degraded)
+        texts = ["\n".join(filter(None, (one.title, one.passage.section, one.passage.text))) for one in shown]
+        try:
+            async with asyncio.timeout(RERANK_SECONDS):
+                relevance = await self._reranker.rerank(turn, query, texts)
+        except AuditUnavailable:
+            raise
+        except (AIBoxError, TimeoutError) as error:
+            log.warning("knowledge.not_reranked", error=getattr(error, "code", "timeout"))
+            return Search(tuple(found[:limit]), degraded or "rerank")
+        order = sorted(zip(relevance, shown, strict=True), key=lambda item: -item[0])
+        ranked = [_with_relevance(one, score, place) for place, (score, one) in enumerate(order, 1)]
+        return Search((*ranked, *rest)[:limit], degraded)
 
     def _is_near(self, found: Found) -> bool:
         meaning = found.scores.meaning
@@ -257,6 +284,13 @@ def rationale(scores: Scores) -> str:
     if scores.words_rank is not None:
         reasons.append(f"{_nth(scores.words_rank)} by shared words")
     return " and ".join(reasons)
+
+
+def _with_relevance(found: Found, relevance: float, place: int) -> Found:
+    """What was found, with what the reranker says of it."""
+    reason = f"{_nth(place)} by the reranker (relevance {relevance:.2f})"
+    why = " and ".join(filter(None, (reason, found.rationale)))
+    return replace(found, scores=replace(found.scores, rerank=_rounded(relevance)), rationale=why)
 
 
 def _nth(number: int) -> str:

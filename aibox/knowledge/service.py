@@ -66,7 +66,7 @@ from aibox.knowledge.items import (
 from aibox.knowledge.models import AudienceRow, ChunkRow, ItemRow, WikiVersionRow
 from aibox.knowledge.rights import actor, readable
 from aibox.knowledge.search import Finder, reader_of
-from aibox.router import ModelRouter
+from aibox.router import ModelRouter, Reranker
 from aibox.stores import Objects, Vectors
 
 log = structlog.get_logger("aibox.knowledge")
@@ -96,10 +96,11 @@ class KnowledgeService:
         objects: Objects,
         vectors: Vectors,
         router: ModelRouter,
+        reranker: Reranker,
         http: Client,
         jobs: Jobs,
     ) -> None:
-        """`router` is the guarded one."""
+        """`router` and `reranker` are the guarded ones."""
         self._settings = settings
         self._folder = folder
         self._db = db
@@ -109,7 +110,7 @@ class KnowledgeService:
         self._http = http
         self._jobs = jobs
         self.index = Index(db=db, vectors=vectors, router=router, jobs=jobs)
-        self._finder = Finder(settings, db=db, vectors=vectors, index=self.index)
+        self._finder = Finder(settings, db=db, vectors=vectors, index=self.index, reranker=reranker)
         self._ingestion = Ingestion(
             settings,
             folder,

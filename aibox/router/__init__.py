@@ -626,6 +626,23 @@ class EmbeddingModels(Protocol):
 
 
 @runtime_checkable
+class Reranker(Protocol):
+    """Says how well texts answer a question. Unguarded, as `ModelRouter` is; `guardrail.reranker(it)` masks."""
+
+    async def rerank(self, turn: Turn, question: str, texts: Sequence[str], *, model: str = "rerank") -> list[float]:
+        """The relevance of each text, the more the better, on the model's own scale."""
+        ...
+
+    async def can_rerank(self, turn: Turn, model: str = "rerank") -> bool:
+        """Whether `model` leads anywhere; False while nobody serves the role."""
+        ...
+
+    async def is_external(self, turn: Turn, model: str) -> bool:
+        """As `ModelRouter.is_external`."""
+        ...
+
+
+@runtime_checkable
 class TokenCounter(Protocol):
     """Says how many tokens a request has before it is made."""
 
@@ -787,12 +804,15 @@ class Catalogue(Protocol):
     async def set_price(self, turn: Turn, model: str, price: Price | None) -> None: ...
 
 
+Operation = Literal["chat", "embeddings", "rerank"]
+
+
 class ModelInvoked(Event, frozen=True, kw_only=True):
     """A model is about to be called; the request is an artifact. `call` is the same in the call's `model_response`."""
 
     type: ClassVar[str] = "model_invoked"
     call: str = ""
-    operation: Literal["chat", "embeddings"] = "chat"
+    operation: Operation = "chat"
     provider: str
     model: str
     alias: str

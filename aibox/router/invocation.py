@@ -11,7 +11,7 @@ from aibox.core.eventlog import EventLog
 from aibox.core.events import Artifact, Event, json_artifact, text_artifact
 from aibox.core.turn import Turn, uuid7
 from aibox.observability import BudgetDecision, Budgets, Prices, Purchase, Usage, cost, dollars
-from aibox.router import ModelInvoked, ModelResponse
+from aibox.router import ModelInvoked, ModelResponse, Operation
 from aibox.router.dialects.chat import Seen, Transcript, count_request_tokens
 from aibox.router.estimate import estimate
 from aibox.router.snapshot import Route
@@ -65,6 +65,7 @@ class Invocation:
         alias: str,
         attempt: int,
         stream: bool,
+        operation: Operation,
         body: bytes,
         request: Artifact,
         events: EventLog,
@@ -85,6 +86,7 @@ class Invocation:
         """Whether the provider began to answer: from then on it may bill."""
         self._alias = alias
         self._stream = stream
+        self._operation = operation
         self._request = request
         self._events = events
         self._settling = settling
@@ -103,7 +105,7 @@ class Invocation:
         decision = await self._reserve() if self._budgets.bind(self.turn) else None
         event = ModelInvoked(
             call=self.call,
-            operation="chat" if self.route.can_chat and self._alias != "embedding" else "embeddings",
+            operation=self._operation,
             provider=self.route.entry.provider.name,
             model=self.route.model.id,
             alias=self._alias,
@@ -182,7 +184,7 @@ class Invocation:
                 model=self.route.model.id,
                 price=self._price,
                 input_tokens=likely.input_tokens,
-                output_tokens=likely.output_tokens if self.route.can_chat else 0,
+                output_tokens=likely.output_tokens if self._operation == "chat" else 0,
                 choices=likely.choices,
                 context=self.route.model.context,
             ),

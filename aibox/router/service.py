@@ -32,12 +32,13 @@ from aibox.router import (
     ModelStream,
     ModelUnknown,
     NotTranslatable,
+    Operation,
     RoleNoBackend,
     RoleNotConfigured,
     Settings,
 )
 from aibox.router.catalogue import CatalogueService
-from aibox.router.dialects import chat, embeddings
+from aibox.router.dialects import chat, embeddings, rerank
 from aibox.router.embeddings import DIMENSION, Embedder
 from aibox.router.gates import FullError, Gates, Limits, Slot
 from aibox.router.health import Health
@@ -53,6 +54,7 @@ RETRIES: Final = (0, 1, 4)
 
 MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 EMBEDDINGS: Final = "/embeddings"
+RERANK: Final = "/rerank"
 COUNT: Final = "/messages/count_tokens"
 
 _T = TypeVar("_T")
@@ -70,8 +72,9 @@ class Try(Struct, frozen=True):
 class Course:
     """How far a call came on its way through the candidates."""
 
-    def __init__(self, name: str, *, stream: bool, deadline: float) -> None:
+    def __init__(self, name: str, *, operation: Operation, stream: bool, deadline: float) -> None:
         self.name = name
+        self.operation = operation
         self.stream = stream
         self.deadline = deadline
         self.attempts = 0
@@ -268,7 +271,37 @@ class RouterService:
                 return embeddings.passed(body, model=route.model.id)
             return embeddings.request(texts, model=route.model.id, dimensions=dimensions)
 
-        return await self._try(turn, model, request, ask, stream=False, embeds=True)
+        return await self._try(turn, model, request, ask, stream=False, operation="embeddings")
+
+    async def rerank(self, turn: Turn, question: str, texts: Sequence[str], *, model: str = "rerank") -> list[float]:
+        """See `Reranker.rerank`."""
+
+        async def ask(one: Try) -> list[float]:
+            invocation = one.invocation
+            data = await self._fetch(one, RERANK)
+            try:
+                relevance, invocation.usage = rerank.read(data, count=len(texts))
+            except chat.MalformedError:
+                raise _no_answer(invocation) from None
+            if invocation.usage is None:
+                counted = sum(map(chat.count_tokens, (question, *texts)))
+                invocation.usage = Usage(input_tokens=counted, estimated=True)
+            await invocation.settle(answer=Artifact("application/json", data))
+            return relevance
+
+        def request(route: Route) -> bytes:
+            if route.entry.provider.adapter == "anthropic_messages":
+                raise NotTranslatable("Anthropic's Messages have no reranking.")
+            return rerank.request(question, texts, model=route.model.id)
+
+        return await self._try(turn, model, request, ask, stream=False, operation="rerank")
+
+    async def can_rerank(self, turn: Turn, model: str = "rerank") -> bool:
+        """See `Reranker.can_rerank`."""
+        try:
+            return bool(self._catalogue.shelf(turn.tenant).lead(model))
+        except (ModelUnknown, RoleNotConfigured):
+            return False
 
     async def count_tokens(self, turn: Turn, call: ModelCall) -> Counted:
         """See `TokenCounter.count_tokens`. Nothing is logged where nothing leaves the house."""
@@ -297,7 +330,7 @@ class RouterService:
 
         routes = self._catalogue.shelf(turn.tenant).lead(call.model)
         for route in routes:
-            _require_fit(route, embeds=False)
+            _require_fit(route, "chat")
         if routes and not _counts(routes[0], call):
             return _counted(routes[0], call, 0)
         return await self._try(turn, call.model, body, ask, stream=False)
@@ -364,18 +397,18 @@ class RouterService:
         act: Callable[[Try], Awaitable[_T]],
         *,
         stream: bool,
-        embeds: bool = False,
+        operation: Operation = "chat",
     ) -> _T:
         """`act` on the first model that answers: each is tried up to three times, then the role's next.
 
         Every try has its `model_invoked` before it and its `model_response` after it; `act` settles a good one.
         """
         deadline = asyncio.get_running_loop().time() + self._settings.total_seconds
-        course = Course(name, stream=stream, deadline=deadline)
+        course = Course(name, operation=operation, stream=stream, deadline=deadline)
         try:
             routes = self._catalogue.shelf(turn.tenant).lead(name)
             for route in routes:
-                _require_fit(route, embeds=embeds)
+                _require_fit(route, operation)
             return await self._pursue(turn, course, self._health.ordered(routes), body, act)
         except AIBoxError as error:
             error.headers.update(course.headers())
@@ -411,6 +444,7 @@ class RouterService:
                         alias=course.alias,
                         attempt=course.attempts,
                         stream=course.stream,
+                        operation=course.operation,
                         body=sent,
                         request=request,
                         events=self._log,
@@ -521,11 +555,14 @@ def _may_ask(turn: Turn, route: Route) -> bool:
     return allowed is None or not allowed.isdisjoint((route.name, route.model.id))
 
 
-def _require_fit(route: Route, *, embeds: bool) -> None:
-    if embeds and not route.can_embed:
+def _require_fit(route: Route, operation: Operation) -> None:
+    if operation == "embeddings" and not route.can_embed:
         raise ModelUnknown(f"{route.name} makes no embeddings.")
-    if not embeds and not route.can_chat:
-        raise ModelUnknown(f"{route.name} makes embeddings; it cannot chat.")
+    if operation == "rerank" and not route.can_rerank:
+        raise ModelUnknown(f"{route.name} does not rerank.")
+    if operation == "chat" and not route.can_chat:
+        does = "makes embeddings" if route.can_embed else "reranks"
+        raise ModelUnknown(f"{route.name} {does}; it cannot chat.")
 
 
 class _InputTokens(Struct):

@@ -49,6 +49,10 @@ class Route(Struct, frozen=True):
     def can_embed(self) -> bool:
         return self.serves("embedding")
 
+    @property
+    def can_rerank(self) -> bool:
+        return self.serves("rerank")
+
     def price(self, prices: Prices) -> Price | None:
         """What it costs: the price set on it, else a known one; what we serve ourselves costs nothing unless priced."""
         if self.model.price is not None:

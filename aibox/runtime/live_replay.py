@@ -165,15 +165,15 @@ def _offered(request: dict[str, Any]) -> list[Any]:
 
 
 def _recorded(replay: Replay) -> Said:
-    embedded = {
+    beside = {
         event.body.get("call")
         for event in replay.events
-        if event.type == "model_invoked" and event.body.get("operation") == "embeddings"
+        if event.type == "model_invoked" and event.body.get("operation") in ("embeddings", "rerank")
     }
     answered = [
         event
         for event in replay.events
-        if event.type == "model_response" and event.body.get("ok") and event.body.get("call") not in embedded
+        if event.type == "model_response" and event.body.get("ok") and event.body.get("call") not in beside
     ]
     if not answered:
         raise NotReplayable("This turn got no answer from a model, so there is nothing to compare with.")

@@ -43,6 +43,10 @@ class WordRouter:
         self.fails_to_write = False
         self.meanwhile: Callable[[str], Awaitable[None]] | None = None
         """Awaited before texts of documents are embedded, with the model's name: where a test steps in."""
+        self.relevance: Callable[[str, str], float] | None = None
+        """What the role `rerank` says of a question and a text, None where nobody serves it."""
+        self.before_reranking: Callable[[], Awaitable[None]] | None = None
+        self.reranked: list[str] = []
         self.asked: list[str] = []
         self.prompts: list[str] = []
 
@@ -54,6 +58,16 @@ class WordRouter:
             await self.meanwhile(name)
         self.asked += texts
         return [_vector(text, int(name.rpartition("-")[2])) for text in texts]
+
+    async def rerank(self, turn: Turn, question: str, texts: Sequence[str], *, model: str = "rerank") -> list[float]:
+        assert self.relevance is not None
+        if self.before_reranking is not None:
+            await self.before_reranking()
+        self.reranked += texts
+        return [self.relevance(question, text) for text in texts]
+
+    async def can_rerank(self, turn: Turn, model: str = "rerank") -> bool:
+        return self.relevance is not None
 
     def stream(self, turn: Turn, call: ModelCall) -> AbstractAsyncContextManager[ModelStream]:
         raise NotImplementedError
@@ -151,6 +165,7 @@ async def house(kernel: Kernel, vectors: Vectors, router: WordRouter, **settings
         objects=objects,
         vectors=vectors,
         router=router,
+        reranker=router,
         http=http,
         jobs=jobs,
     )

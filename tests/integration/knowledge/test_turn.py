@@ -60,6 +60,25 @@ def prompt(one: Served) -> str:
     return str(one.stub.requests[-1]["messages"][0]["content"])
 
 
+async def test_a_reranker_orders_what_an_answer_rests_on_and_its_call_is_in_the_receipt(one: Served) -> None:
+    await take_in(one.client, "Pump manual", MANUAL)
+    await one.system.catalogue.set_role(one.turn, "rerank", "stub/ok")
+    try:
+        answer = await ask(one.client, QUESTION)
+    finally:
+        await one.system.catalogue.set_role(one.turn, "rerank", None)
+
+    (citation,) = answer["citations"]
+    assert citation["rationale"].startswith("1st by the reranker")
+    called = [
+        event["body"]["operation"] for event in await one.events(answer["turn_id"]) if event["type"] == "model_invoked"
+    ]
+    assert called[-2:] == ["rerank", "chat"]
+    assert await one.outcome(answer["turn_id"]) == "sealed"
+    replayed = await one.client.post(f"/v1/audit/turns/{answer['turn_id']}/replay/live", json={})
+    assert replayed.json()["recorded"]["text"] == "".join(WORDS)
+
+
 async def test_an_answer_cites_the_passage_it_rests_on(one: Served) -> None:
     document = await take_in(one.client, "Pump manual", MANUAL)
 

@@ -15,8 +15,10 @@ from aibox.router import (
     BackendMalformed,
     BackendRefused,
     BackendUnavailable,
+    ModelTerms,
     ModelUnknown,
     RoleNoBackend,
+    RoleNotConfigured,
     UpstreamRedirect,
 )
 from tests.integration.router.conftest import Bench, asking, someone
@@ -116,6 +118,35 @@ async def test_embedding_that_fails_has_its_code(bench: Bench) -> None:
         await bench.routing.router.embed(bench.turn, ["x"], model="stub/garbage")
     with pytest.raises(ModelUnknown):
         await bench.routing.router.embed(bench.turn, ["x"], model="nobody")
+
+
+async def test_the_role_rerank_gives_each_text_its_relevance_and_is_in_the_log(bench: Bench) -> None:
+    router = bench.routing.router
+    assert not await router.can_rerank(bench.turn)
+    await bench.routing.catalogue.set_model(someone(), "stub", "ok", ModelTerms(capabilities=("rerank",)))
+    await bench.routing.catalogue.set_role(someone(), "rerank", "stub/ok")
+
+    assert await router.can_rerank(bench.turn)
+    assert await router.rerank(bench.turn, "new seal", ["the old pump", "a new seal", "seal"]) == [0.0, 1.0, 0.5]
+    invoked, responded = await bench.events()
+    assert (invoked["operation"], invoked["alias"], invoked["arts"]) == ("rerank", "rerank", ["application/json"])
+    assert (responded["ok"], responded["input_tokens"], responded["arts"]) == (True, 9, ["application/json"])
+    with pytest.raises(ModelUnknown, match="cannot chat"):
+        await router.complete(bench.turn, asking("stub/ok"))
+
+
+async def test_reranking_that_fails_has_its_code(bench: Bench) -> None:
+    router = bench.routing.router
+    with pytest.raises(RoleNotConfigured):
+        await router.rerank(bench.turn, "what?", ["x"])
+    with pytest.raises(BackendFailed, match="the stub says 500"):
+        await router.rerank(bench.turn, "what?", ["x"], model="stub/500")
+    with pytest.raises(BackendMalformed):
+        await router.rerank(bench.turn, "what?", ["x"], model="stub/garbage")
+    await bench.routing.catalogue.set_model(someone(), "stub", "ok", ModelTerms(capabilities=("chat",)))
+    with pytest.raises(ModelUnknown, match="does not rerank"):
+        await router.rerank(bench.turn, "what?", ["x"], model="stub/ok")
+    assert [event["ok"] for event in await bench.events() if event["type"] == "model_response"] == [False] * 4
 
 
 def _dot(a: list[float], b: list[float]) -> float:

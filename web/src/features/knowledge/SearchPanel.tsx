@@ -9,9 +9,10 @@ import { Empty } from "../../ui/Panel";
 import { SkeletonRows } from "../../ui/Skeleton";
 import { DocumentSheet } from "./DocumentSheet";
 import { type Result, searchQuery } from "./queries";
-import { placeText, scoreLines } from "./words";
+import { placeText, scoreLines, scoreText } from "./words";
 
 const degradedWords = {
+  rerank: "The reranker did not answer: the order is that of meaning and words.",
   meaning: "The search by meaning did not answer. These were found by their words alone.",
   words: "The search by words did not answer. These were found by meaning alone.",
 };
@@ -84,7 +85,7 @@ function ResultCard({ result, onOpen }: { result: Result; onOpen: () => void }) 
         >
           {result.title}
         </button>
-        <span className="text-sm text-ink-2 tabular-nums">{Math.round(result.score * 100)} of 100</span>
+        <span className="text-sm text-ink-2 tabular-nums">{scoreText(result.scores)}</span>
       </div>
       {place && <p className="text-xs text-ink-3">{place}</p>}
       <p className="mt-1.5 text-sm break-words whitespace-pre-wrap">{result.text}</p>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isForEveryone, partDone, placeText, scoreLines, stageText, tagsOf } from "./words";
+import { isForEveryone, partDone, placeText, scoreLines, scoreText, stageText, tagsOf } from "./words";
 
 test("a document that is being indexed says how many passages are done", () => {
   expect(stageText({ stage: "embedded", progress: { done: 3, total: 12 } })).toBe(
@@ -41,4 +41,10 @@ test("only the scores that exist are shown", () => {
     { label: "Near in meaning", value: "0.50" },
     { label: "Rank by meaning", value: "1" },
   ]);
+});
+
+test("a passage has the reranker's relevance where there is one, on its own scale", () => {
+  const scores = { meaning: 0.5, meaning_rank: 1, words_rank: null, fused: 0.984, rerank: null };
+  expect(scoreText(scores)).toBe("98 of 100");
+  expect(scoreText({ ...scores, rerank: -3.456 })).toBe("relevance -3.46");
 });

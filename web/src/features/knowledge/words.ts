@@ -65,6 +65,11 @@ export function placeText({ section, page, title }: Place): string {
   return [section === title ? "" : section, page === null ? "" : `page ${page}`].filter(Boolean).join(" · ");
 }
 
+/** How good a passage is in short: what the reranker says, on its own scale, else the joined ranks. */
+export function scoreText(scores: Result["scores"]): string {
+  return typeof scores.rerank !== "number" ? `${Math.round((scores.fused ?? 0) * 100)} of 100` : `relevance ${scores.rerank.toFixed(2)}`;
+}
+
 export function scoreLines({
   score,
   scores,
