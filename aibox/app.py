@@ -305,6 +305,7 @@ def build(settings: Settings) -> System:
         abilities=router,
         services=Services(memories=memories, knowledge=knowledge, wiki=wiki),
         approvals=approvals,
+        recheck=identity.recheck,
     )
     reader = MessageReader(settings.knowledge, data / "reading")
     completions = Completions(log, guardrail, router, router, reader, DIALECTS)

@@ -12,12 +12,13 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
-from aibox.core.errors import AIBoxError, NotFound, StateUnavailable
+from aibox.core.errors import AIBoxError, Forbidden, NotFound, StateUnavailable
 from aibox.core.events import json_artifact
 from aibox.core.turn import Turn, uuid7
+from aibox.identity import InsufficientScope
 from aibox.runtime import Approval, ApprovalClosed, ApprovalDecided, ApprovalRequested, ApprovalStatus, RunStatus
 from aibox.runtime.models import ApprovalRow, RunRow
-from aibox.runtime.tools import taken
+from aibox.runtime.tools import Tool, taken
 from aibox.runtime.tools.catalogue import TOOLS
 
 LOOK_SECONDS = 0.5
@@ -136,6 +137,8 @@ class ApprovalStore:
             run = await work.session.get(RunRow, (turn.tenant, row.run))
             if _approval(row, ended=run is None or run.ended_at is not None).status != "pending":
                 raise ApprovalClosed()
+            if approve:
+                _require_use(turn, TOOLS[row.tool])
             row.decided_at, row.decided_in = datetime.now(UTC), turn.id
             row.status = "approved" if approve else "denied"
             if approve and arguments is not None and arguments != row.arguments:
@@ -157,6 +160,14 @@ async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:
     if row is None:
         raise NotFound("There is no such approval.")
     return row
+
+
+def _require_use(turn: Turn, tool: Tool) -> None:
+    """Who lets a tool act could use it: a right or a key's scope that is not theirs is not had by approving."""
+    if not tool.is_permitted(turn):
+        raise Forbidden()
+    if not tool.is_in_scope(turn):
+        raise InsufficientScope()
 
 
 async def _set_run(session: AsyncSession, turn: Turn, status: RunStatus) -> None:

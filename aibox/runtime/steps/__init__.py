@@ -48,6 +48,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     services: Services
     """What tools work with."""
     approvals: ApprovalStore
+    recheck: Callable[[Turn], Awaitable[None]]
+    """`Identity.recheck`: raises when the turn's credential has ended, or its person may do less."""
 
 
 class Source(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from msgspec import Meta, Struct
 
 from aibox.core.errors import NotFound
@@ -83,11 +82,12 @@ def _is_here(turn: Turn, memory: Memory) -> bool:
 
 
 def _told(memory: Memory) -> dict[str, object]:
+    """Its id and time are no texts: nothing is to be masked in them."""
     return {
-        "id": str(memory.id),
+        "id": memory.id,
         "content": memory.content,
         "kind": memory.kind,
-        "updated_at": msgspec.to_builtins(memory.updated_at),
+        "updated_at": memory.updated_at,
     }
 
 
