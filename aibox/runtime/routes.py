@@ -291,7 +291,11 @@ def _view(conversation: Conversation) -> SessionView:
     )
 
 
-@post("/v1/audit/turns/{turn_id:uuid}/replay/live", opt={**MODEL_TURN, "scope": "models and audit:read", "fresh": "people"}, status_code=200)
+@post(
+    "/v1/audit/turns/{turn_id:uuid}/replay/live",
+    opt={**MODEL_TURN, "scope": "models and audit:read", "fresh": "people"},
+    status_code=200,
+)
 async def replay_live(
     turn: NamedDependency[Turn],
     turn_id: FromPath[UUID],

@@ -125,7 +125,7 @@ async def _meant(parts: Parts, state: State, written: Any) -> Any:
 async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: Struct) -> tuple[State, Outcome]:
     """Ask where it must be asked, log, act, log. Raises what keeps it from being used at all."""
     decision: Literal["auto", "approved", "approved_with_edits"] = "auto"
-    if tool.asks or state.is_flagged:
+    if state.is_flagged or await _asks(parts, state, tool, given):
         decision, given = await _approved(parts, state, tool, call, given)
     await parts.recheck(state.turn)  # minutes may have gone by, in which a key was revoked, or a right taken
     use = Use(parts, state, tool, call)
@@ -152,6 +152,12 @@ async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: S
         raise Internal() from None
     await use.returned(value)
     return await _told(parts, state, value)
+
+
+async def _asks(parts: Parts, state: State, tool: Tool, given: Struct) -> bool:
+    if tool.asks or tool.reaches_others is None:
+        return tool.asks
+    return await tool.reaches_others(parts.services, state.turn, given)
 
 
 class Use:

@@ -31,6 +31,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     """A tool. `needs` are the permissions of what it does, `scope` the one that an API key must have.
 
     One that `asks` is never used before its user approves: it does what cannot be taken back, or what others see.
+    `reaches_others` says for given arguments whether others see it; then it asks as well.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...]
     scope: str
     asks: bool = False
+    reaches_others: Callable[[Services, Turn, Any], Awaitable[bool]] | None = None
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -62,6 +62,10 @@ async def _update(services: Services, turn: Turn, given: UpdateArguments) -> Res
     return Result(_told(await services.memories.update(turn, given.memory_id, given.content)))
 
 
+async def _is_shared(services: Services, turn: Turn, given: UpdateArguments) -> bool:
+    return (await _here(services, turn, given.memory_id)).visibility != "private"
+
+
 async def _delete(services: Services, turn: Turn, given: OneArguments) -> Result:
     await _here(services, turn, given.memory_id)
     await services.memories.delete(turn, given.memory_id)
@@ -132,6 +136,7 @@ TOOLS = (
         description="Correct what a memory says; its earlier words stay in its history.",
         arguments=UpdateArguments,
         act=_update,
+        reaches_others=_is_shared,
         needs=(*READ, *WRITE),
         scope="memory",
     ),

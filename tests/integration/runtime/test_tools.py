@@ -375,6 +375,18 @@ async def test_a_tool_that_asks_waits_and_does_what_its_user_says(handy: Served,
     assert (again.status_code, again.json()["code"]) == (409, "approval_closed")
 
 
+async def test_a_memory_that_others_see_is_changed_only_where_its_user_approves(handy: Served) -> None:
+    body = {"content": "We meet on Mondays.", "memory_type": "project", "visibility": "team"}
+    memory = (await handy.client.post("/v1/memory", json=body)).json()["id"]
+    update = uses(("memory_update", {"memory_id": memory, "content": "We meet on Fridays."}))
+    asking = asyncio.create_task(ask(handy, "Correct it.", update, says("As you wish.")))
+    (asked,) = await pending(handy)
+    assert (asked["tool"], asked["risk"]) == ("memory_update", "tool")
+    await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    assert named(await asking, "tool_result")[0]["state"] == "denied"
+    assert await remembered(handy) == ["We meet on Mondays."]
+
+
 async def test_an_approval_with_other_arguments_uses_those(handy: Served) -> None:
     asking = asyncio.create_task(
         ask(handy, "Write it.", uses(("wiki_write", {"topic": "colours", "content": "# Red"})), says("Done."))
