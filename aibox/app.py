@@ -308,7 +308,7 @@ def build(settings: Settings) -> System:
         recheck=identity.recheck,
     )
     reader = MessageReader(settings.knowledge, data / "reading")
-    completions = Completions(log, guardrail, router, router, reader, DIALECTS)
+    completions = Completions(log, identity.recheck, guardrail, router, router, reader, DIALECTS)
     subscribe_observability(bus, observability, exporter)
     subscribe_runtime(bus, connections, conversations, log)
     subscribe_memory(bus, memories, log)
@@ -351,7 +351,7 @@ def build(settings: Settings) -> System:
         chat=ChatService(parts, audit, conversations),
         sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
         completions=completions,
-        embeddings=Embeddings(log, guardrail, router),
+        embeddings=Embeddings(log, identity.recheck, guardrail, router),
     )
 
 
