@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
-from aibox.core.errors import AIBoxError, Forbidden, NotFound, StateUnavailable
+from aibox.core.errors import AIBoxError, Conflict, Forbidden, NotFound, StateUnavailable
 from aibox.core.events import json_artifact
 from aibox.core.turn import Turn, uuid7
 from aibox.identity import InsufficientScope
@@ -25,6 +25,14 @@ LOOK_SECONDS = 0.5
 """How often a run that waits looks whether another replica took the decision."""
 
 SHOWN = 200
+
+MOST_OPEN = 20
+"""So many may wait for one person at once: each is a run that looks twice a second, for half an hour."""
+
+
+class TooManyOpen(Conflict):
+    code = "too_many_approvals"
+    sentence = "Too much waits for the user's approval already; they have to answer some of it first."
 
 
 class ApprovalStore:
@@ -56,6 +64,8 @@ class ApprovalStore:
             expires_at=now + timedelta(minutes=self._minutes),
         )
         async with self._db.work(turn) as work:
+            if await _open(work.session, turn) >= MOST_OPEN:
+                raise TooManyOpen()
             work.session.add(row)
             await _set_run(work.session, turn, "waiting_approval")
             work.record(
@@ -149,6 +159,23 @@ class ApprovalStore:
         if (waiting := self._decided.get(approval)) is not None:
             waiting.set()
         return decided
+
+
+async def _open(session: AsyncSession, turn: Turn) -> int:
+    """How many approvals a run waits for that the turn's user began."""
+    wanted = (
+        select(func.count())
+        .select_from(ApprovalRow)
+        .join(RunRow, (RunRow.tenant == ApprovalRow.tenant) & (RunRow.id == ApprovalRow.run))
+        .where(
+            ApprovalRow.tenant == turn.tenant,
+            ApprovalRow.owner == turn.principal.id,
+            ApprovalRow.status == "pending",
+            ApprovalRow.expires_at > func.now(),
+            RunRow.ended_at.is_(None),
+        )
+    )
+    return await session.scalar(wanted) or 0
 
 
 async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:

@@ -12,6 +12,7 @@ import pytest
 from aibox.core.connections import Urls
 from aibox.memory import MAX_CONTENT
 from aibox.runtime import Settings as RuntimeSettings
+from aibox.runtime.approvals import MOST_OPEN
 from aibox.runtime.steps.act import MOST_TOLD
 from aibox.runtime.steps.ask import MOST_CALLS
 from aibox.runtime.steps.texts import CUT
@@ -485,6 +486,22 @@ async def test_a_tool_does_not_act_for_a_key_that_was_revoked_while_it_waited(ha
     assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
     runs = (await handy.client.get(f"/v1/conversations/{asked['session_id']}/runs")).json()["runs"]
     assert (runs[0]["status"], runs[0]["code"]) == ("failed", "session_revoked")
+
+
+async def test_no_more_waits_for_a_person_than_they_can_answer(handy: Served) -> None:
+    handy.stub.script = lambda asked: "ok" if asked["messages"][-1]["role"] == "user" else "echo"
+    handy.stub.frames = WRITE
+    waiting = [asyncio.create_task(stream(handy.client, question("Write it."))) for _ in range(MOST_OPEN)]
+    while len(open := await pending(handy)) < MOST_OPEN:
+        await asyncio.sleep(0.1)
+    handy.stub.frames = None
+    told = await ask(handy, "Write it.", WRITE, says("I could not."))
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert "too_many_approvals" in handy.stub.requests[-1]["messages"][-1]["content"]
+    for asked in open:
+        await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    await asyncio.gather(*waiting)
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
 
 
 async def test_an_approval_that_nobody_gives_expires_and_the_model_is_told(urls: Urls, tmp_path: Path) -> None:
