@@ -19,6 +19,7 @@ from aibox.runtime.steps.texts import CUT
 from aibox.runtime.tools.catalogue import TOOLS
 from tests.installation import events
 from tests.integration.runtime.test_chat import question, stream
+from tests.integration.runtime.test_trace import SUSPICIOUS
 from tests.stub_upstream import says, uses
 from tests.system import Served, served
 
@@ -328,6 +329,23 @@ async def test_an_order_in_a_result_flags_the_turn_and_the_next_tool_asks(handy:
     told = await begun
     assert [result["state"] for result in named(told, "tool_result")][1] == "denied"
     assert RED not in await remembered(handy)
+
+
+async def test_a_tool_asks_in_the_turns_that_follow_a_flagged_one_too(handy: Served) -> None:
+    first = await ask(handy, SUSPICIOUS, says("I see."))
+    assert "flag" in [data["step"] for data in named(first, "trace_update")]
+    session = named(first, "done")[0]["session_id"]
+    for text in ("Go on.", "And now?"):
+        begun = asyncio.create_task(
+            ask(handy, text, uses(("memory_store", {"content": RED})), says("Done."), session_id=session)
+        )
+        (asked,) = await pending(handy)
+        assert (asked["tool"], asked["risk"]) == ("memory_store", "prompt_injection")
+        await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+        await begun
+    fresh = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    assert named(fresh, "approval_required") == []
+    assert await remembered(handy) == [RED]
 
 
 async def pending(served: Served, client: httpx.AsyncClient | None = None) -> list[dict[str, Any]]:
