@@ -124,13 +124,6 @@ crash: $(BIN)/.dev $(STATIC) ## Kill AIBox and PostgreSQL KILLS=500 times under 
 bench-audit: $(BIN)/.dev $(STATIC) ## What the audit log costs: seals a second, proofs, verification, CPU a turn
 	@$(BIN)/python -m tests.bench.audit
 
-# --- the router's bars ---
-
-.PHONY: faults
-
-faults: $(BIN)/.dev ## Play FAULTS=10000 random schedules of failing providers (SEED=n again): every request ends, nothing is left behind
-	@$(BIN)/python -m tests.faults
-
 # --- quality, measured ---
 
 .PHONY: eval
@@ -140,7 +133,10 @@ eval: $(BIN)/.dev ## Quality figures against their bars: DATA=folder of the data
 
 # --- the router's bars ---
 
-.PHONY: conformance clients
+.PHONY: faults conformance clients
+
+faults: $(BIN)/.dev ## Play FAULTS=10000 random schedules of failing providers (SEED=n again): every request ends, nothing is left behind
+	@$(BIN)/python -m tests.faults
 
 conformance: $(BIN)/.dev ## Replay every recording through every pair of dialect and adapter, cut at every byte
 	@$(BIN)/python -m tests.conformance

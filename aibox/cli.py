@@ -8,8 +8,9 @@ import asyncio
 import gc
 import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -166,13 +167,22 @@ def _shown(setting: Setting, loaded: Loaded) -> str:
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
     limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+    for line in table(head, rows, limit):
+        print(line)
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], limit: int) -> Iterator[str]:
+    """Lines of at most `limit` characters. The last column, where reasons stand, goes on below itself."""
+    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
+    indent = sum(widths[:-1]) + 2 * len(widths[:-1])
+    room = limit - indent if limit - indent >= len(head[-1]) else limit
     for number, row in enumerate((head, *rows)):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(line[:limit])
+        front = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths[:-1], strict=True))
+        for at, part in enumerate(textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]):
+            yield f"{' ' * indent if at else front}{part}"[:limit].rstrip()
         if number == 0:
-            print("  ".join("─" * width for width in widths)[:limit])
+            yield "  ".join("─" * width for width in widths)[:limit]
 
 
 # --- the others -----------------------------------------------------------------------------------------------------

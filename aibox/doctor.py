@@ -119,8 +119,10 @@ async def _head_copies(system: System) -> str:
 
 
 async def _identity(system: System) -> str:
-    users = await system.identity.users(_console(system))
-    return f"{len(users)} users" if users else "no owner yet: open the setup link that the start prints"
+    count = len(await system.identity.users(_console(system)))
+    if count == 0:
+        return "no owner yet: open the setup link that the start prints"
+    return "1 person" if count == 1 else f"{count} people"
 
 
 async def _providers(system: System) -> str:

@@ -125,7 +125,7 @@ async def served(urls: Urls, folder: Path, stub: Stub | None = None, **changes: 
                     turn,
                     user_id=owner.id,
                     name="test",
-                    scopes=["chat", "models", "memory", "knowledge", "audit:read", "erase", "admin"],
+                    scopes=["chat", "models", "memory", "knowledge", "audit:read", "audit:write", "erase", "admin"],
                 )
                 await system.catalogue.add_provider(turn, name="stub", base_url=upstream.base_url)
                 await system.log.end(turn, "sealed")

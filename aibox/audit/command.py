@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import textwrap
 import time
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from uuid import UUID
 
 from aibox.audit import notes
 from aibox.audit.download import NotThere, UsageError, download
+from aibox.audit.durable import write_durably
 from aibox.audit.links import FaultFound
 from aibox.audit.notes import Checkpoint, NoteError
 from aibox.audit.timestamps import StampError, read_roots, stamped_at
@@ -211,11 +211,7 @@ def _read(path: Path) -> bytes:
 def _replace(path: Path, data: bytes) -> None:
     """Write the file whole: a crash leaves the old one or the new one."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as fresh:
-            fresh.write(data)
-            fresh.flush()
-            os.fsync(fresh.fileno())
-        Path(fresh.name).replace(path)
+        write_durably(path, data)
     except OSError as why:
         raise UsageError(f"{path}: {why.strerror}") from None
 

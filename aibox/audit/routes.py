@@ -33,7 +33,7 @@ from aibox.core.turn import Turn
 
 SIGNED_IN = {"policy": "signed-in", "scope": "audit:read"}
 AUDITOR = {"policy": "admin.view_audit_log", "scope": "audit:read"}
-WRITER = {"policy": "signed-in", "scope": "admin"}
+WRITER = {"policy": "signed-in", "scope": "audit:write"}
 EXPORTER = {**AUDITOR, "fresh": "people"}
 ERASER = {"policy": "signed-in", "scope": "erase", "fresh": "people"}
 """There is no way back from it, so a key needs a scope for nothing else."""

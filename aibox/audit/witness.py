@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 
 from aibox.audit import AuditPolicy, merkle, notes
+from aibox.audit.durable import write_durably
 from aibox.audit.notes import Cosigner, NoteError, VerifierKey
 
 MAX_PROOF = 63
@@ -178,21 +179,6 @@ def _alone(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise WitnessError(f"Another process is the witness in {folder}.") from None
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace the file whole: after a crash it holds the old bytes or the new ones."""
-    fresh = path.with_suffix(".new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def application(witness: Witness) -> web.Application:

@@ -301,6 +301,12 @@ class _Allows(Protocol):
 
 def _reason(error: BaseException, connect_seconds: float) -> str:
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            return "the egress proxy cannot be reached"
+        case aiohttp.ClientHttpProxyError(status=403):
+            return "the egress proxy does not allow it"
+        case aiohttp.ClientHttpProxyError(status=status):
+            return f"the egress proxy could not connect to it (status {status})"
         case aiohttp.ClientConnectorCertificateError():
             return "its TLS certificate is not valid"
         case aiohttp.ClientSSLError() | ssl.SSLError():

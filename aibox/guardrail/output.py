@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Finding, Form, Verdict
+from aibox.guardrail.abuse import BLOCKING
 from aibox.guardrail.credentials import CREDENTIALS, Credential, is_secret, matches, secret_span
 from aibox.guardrail.policy import Rules
-from aibox.guardrail.rules import MALICIOUS_URLS, TOXICITY, judge
+from aibox.guardrail.rules import MALICIOUS_URLS, judge
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
 from aibox.guardrail.vault import TOKEN
 
@@ -53,7 +54,7 @@ class Window:
 
     def look(self, *, is_last: bool) -> Cut:
         """Where the text may be cut now. Raises TimeoutError."""
-        for name, rules in (("toxicity", TOXICITY), ("malicious_urls", MALICIOUS_URLS)):
+        for name, rules in (("toxicity", BLOCKING), ("malicious_urls", MALICIOUS_URLS)):
             harm = judge(name, rules, self.text) if name in self._rules.scanners and self._rules.blocks else None
             if harm is not None and not harm.is_safe:
                 return Cut(self.sent, harm=harm)

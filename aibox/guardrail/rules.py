@@ -1,4 +1,4 @@
-"""Rules that judge a text by its words: attempts to override the instructions, and abuse.
+"""Rules that judge a text by its words: attempts to override the instructions, and harmful addresses (abuse: abuse.py).
 
 A rule's risk says how sure it is: from 90 a scanner blocks, from 70 it flags the turn, below it only reports. The rules
 know English and the obvious; docs/guardrail.md has what they catch and miss, measured.
@@ -26,8 +26,9 @@ class Rule(NamedTuple):
     pattern: Any
 
 
-def _rule(name: str, risk: int, pattern: str) -> Rule:
-    return Rule(name, risk, regex.compile(pattern))
+def when(name: str, risk: int, *patterns: str) -> Rule:
+    """A rule that any of the patterns meets, in text that `fold` made plain."""
+    return Rule(name, risk, regex.compile("|".join(patterns)))
 
 
 _FORGET = r"(?:ignore|disregard|forget|override|bypass|overlook|skip|neglect)"
@@ -41,46 +42,46 @@ _SHOW = (
 _HIDDEN = r"(?:system|hidden|secret|initial|original|developer|internal|confidential|full|exact)"
 
 PROMPT_INJECTION = (
-    _rule("override", 95, rf"\b{_FORGET}\b(?: \w+){{0,2}} {_EARLIER}\b(?:,? (?:and )?\w+){{0,3}}? {_ORDERS}\b"),
-    _rule(
+    when("override", 95, rf"\b{_FORGET}\b(?: \w+){{0,2}} {_EARLIER}\b(?:,? (?:and )?\w+){{0,3}}? {_ORDERS}\b"),
+    when(
         "forget_everything",
         95,
         rf"\b{_FORGET} (?:everything|all|anything)\b(?: \w+){{0,3}}?"
         r" (?:above|before|previously|prior|you were told|you (?:have )?learned)\b",
     ),
-    _rule(
+    when(
         "override",
         90,
         rf"\b{_FORGET} (?:all |any )?(?:of )?(?:the|your) {_ORDERS} (?:that )?(?:you|were|given|above)\b",
     ),
-    _rule(
+    when(
         "override",
         60,
         r"\b(?:ignore|disregard|forget|skip) (?:all |everything )?(?:of )?the (?:above|foregoing|previous)\b",
     ),
-    _rule(
+    when(
         "reveal_prompt",
         95,
         rf"\b{_SHOW}\b(?: \w+){{0,3}}? (?:your|the) (?:\w+ )?{_HIDDEN}(?: \w+)? (?:prompts?|instructions?|message)\b",
     ),
-    _rule(
+    when(
         "reveal_prompt",
         90,
         r"\b(?:reveal|print|output|disclose|leak|dump) (?:me )?(?:your|its) (?:prompt|instructions)\b",
     ),
-    _rule(
+    when(
         "new_instructions",
         90,
         rf"\b{_ORDERS} to ignore\b|"
         rf"\b(?:new|updated|real) {_ORDERS}: ?(?:ignore|reveal|you (?:are|must|will)|print|output)",
     ),
-    _rule("jailbreak_persona", 95, r"\byou are (?:now |going to be )?(?:dan|stan|dude|aim|devmode|jailbroken)\b"),
-    _rule(
+    when("jailbreak_persona", 95, r"\byou are (?:now |going to be )?(?:dan|stan|dude|aim|devmode|jailbroken)\b"),
+    when(
         "jailbreak_persona",
         95,
         r"\b(?:do anything now|developer mode (?:enabled|activated|on)|jailbreak mode|god mode (?:enabled|on))\b",
     ),
-    _rule(
+    when(
         "without_limits",
         90,
         r"\b(?:act|behave|respond|answer|pretend|roleplay|role-play|you are|you're)\b[^.!?]{0,60}"
@@ -88,83 +89,56 @@ PROMPT_INJECTION = (
         r"(?:restrictions|filters|guardrails|safety (?:rules|guidelines|filters)|ethical (?:guidelines|constraints)"
         r"|content polic(?:y|ies)|moral constraints)\b",
     ),
-    _rule(
+    when(
         "switch_off_safety",
         90,
         r"\b(?:disable|turn off|bypass|circumvent|override|ignore|remove) (?:all |any )?(?:your|its) (?:\w+ )?"
         r"(?:safety|security|ethical|content)"
         r" (?:filters?|guardrails?|guidelines|protocols?|restrictions|policies|policy|measures|checks)\b",
     ),
-    _rule(
+    when(
         "exfiltration",
         95,
         r"\b(?:send|post|upload|exfiltrate|forward|transmit|leak)\b[^.!?]{0,60}"
         r"\b(?:conversation|chat history|system prompt|api keys?|credentials|passwords?|user data|secrets)\b"
         r"[^.!?]{0,40}\bto (?:https?://|[\w.+-]+@|my server|this url|the following)",
     ),
-    _rule("template_tokens", 90, r"<\|im_start\|>|<\|system\|>|\[/?inst\]|<<sys>>|<\|start_header_id\|>"),
-    _rule(
+    when("template_tokens", 90, r"<\|im_start\|>|<\|system\|>|\[/?inst\]|<<sys>>|<\|start_header_id\|>"),
+    when(
         "fake_system_message",
         60,
         r"(?:^|\n) ?(?:#+ ?)?(?:system|admin(?:istrator)?|developer)(?: message| override| prompt)? ?:",
     ),
-    _rule("from_now_on", 50, r"\bfrom now on,? (?:you|your|always|only|answer|respond)\b"),
-    _rule(
+    when("from_now_on", 50, r"\bfrom now on,? (?:you|your|always|only|answer|respond)\b"),
+    when(
         "pretend",
         40,
         r"\b(?:pretend (?:to be|you are|that you)|act as (?:if|though|an? (?:unrestricted|evil|uncensored)))\b",
     ),
-    _rule("mentions_system_prompt", 40, r"\bsystem prompt\b"),
+    when("mentions_system_prompt", 40, r"\bsystem prompt\b"),
 )
-
-TOXICITY = (
-    _rule(
-        "threat",
-        95,
-        r"\b(?:i(?:'ll| will|'m going to| am going to)|we(?:'ll| will))"
-        r" (?:kill|murder|rape|torture|stab|behead|hunt down) (?:you|your|him|her|them)\b",
-    ),
-    _rule(
-        "urges_suicide",
-        95,
-        r"\b(?:go |you should |please |just )(?:kill yourself|hang yourself|end your (?:own )?life)\b|\bkys\b",
-    ),
-    _rule(
-        "dehumanising",
-        95,
-        r"\b(?:all|those|these) \w+ (?:are (?:vermin|subhuman|cockroaches|parasites)"
-        r"|(?:should|must|deserve to) (?:die|be (?:killed|exterminated|gassed)))\b",
-    ),
-    _rule(
-        "abuse",
-        60,
-        r"\byou(?:'re| are)? (?:\w+ ){0,3}"
-        r"(?:piece of shit|worthless (?:idiot|scum)|fucking (?:idiot|moron)|filthy \w+)\b",
-    ),
-)
-
 
 MALICIOUS_URLS = (
-    _rule("script_scheme", 95, r"\b(?:javascript|vbscript):[^\s]{3}|\bdata:text/html[,;]"),
-    _rule("credentials_in_host", 95, r"https?://[^\s/@]{1,64}@[a-z0-9.-]{1,80}\.[a-z]{2,24}/"),
-    _rule(
+    when("script_scheme", 95, r"\b(?:javascript|vbscript):[^\s]{3}|\bdata:text/html[,;]"),
+    when("credentials_in_host", 95, r"https?://[^\s/@]{1,64}@[a-z0-9.-]{1,80}\.[a-z]{2,24}/"),
+    when(
         "image_that_carries_data",
         95,
         r"!\[[^\]]{0,80}\]\(https?://[^)\s]{1,120}[?&][a-z0-9_]{1,24}=[a-z0-9%+/_=.-]{32}",
     ),
-    _rule("punycode_host", 90, r"https?://(?:[a-z0-9-]{1,40}\.){0,4}xn--[a-z0-9-]{1,60}\."),
-    _rule(
+    when("punycode_host", 90, r"https?://(?:[a-z0-9-]{1,40}\.){0,4}xn--[a-z0-9-]{1,60}\."),
+    when(
         "download_from_an_address",
         90,
         r"https?://(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[^\s)]{0,80}\.(?:exe|scr|msi|bat|ps1|vbs|jar|apk|dmg|sh|hta)\b",
     ),
-    _rule("bare_address", 50, r"https?://(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?:/|\b)"),
-    _rule("shortened", 40, r"https?://(?:bit\.ly|tinyurl\.com|t\.co|goo\.gl|is\.gd|cutt\.ly|rb\.gy)/"),
+    when("bare_address", 50, r"https?://(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?:/|\b)"),
+    when("shortened", 40, r"https?://(?:bit\.ly|tinyurl\.com|t\.co|goo\.gl|is\.gd|cutt\.ly|rb\.gy)/"),
 )
 """Links that do harm when followed or shown. An image's address with a long value sends what it carries to its host."""
 
 REFUSAL = (
-    _rule(
+    when(
         "refusal",
         50,
         r"^[^.!?\n]{0,80}\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:'t|not)|won't|must decline)"

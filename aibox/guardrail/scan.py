@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from aibox.guardrail import Finding
+from aibox.guardrail.abuse import ABUSE
 from aibox.guardrail.classifier import classify
 from aibox.guardrail.engine import Engine
 from aibox.guardrail.policy import Rules
@@ -14,7 +15,6 @@ from aibox.guardrail.rules import (
     MALICIOUS_URLS,
     PROMPT_INJECTION,
     REFUSAL,
-    TOXICITY,
     about,
     judge,
     too_long,
@@ -41,7 +41,7 @@ def scan(engine: Engine, text: str, rules: Rules, direction: Direction) -> Scan:
     if secrets:
         findings.append(Finding(scanner="secrets", is_safe=False, risk=100, detail=f"{secrets} removed"))
     if "toxicity" in rules.scanners:
-        findings.append(judge("toxicity", TOXICITY, text))
+        findings.append(judge("toxicity", ABUSE, text))
     return Scan(tuple(finding for finding in findings if finding is not None), tuple(spans))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 from uuid import UUID
 
 from msgspec import Meta, Struct, field
@@ -245,6 +245,13 @@ class InsufficientScope(Forbidden):
     code = "insufficient_scope"
     sentence = "The API key does not have the scope for this."
 
+    @classmethod
+    def for_want_of(cls, scope: str | None) -> Self:
+        """`scope` is what the route takes; None: it takes no API key."""
+        if scope is None:
+            return cls("This takes a signed-in person, and no API key.")
+        return cls(f"The API key does not have the scope {scope}, which this needs.")
+
 
 class CsrfFailed(Forbidden):
     code = "csrf_failed"
@@ -400,7 +407,19 @@ and a key passes by its scope (docs/decisions/2026-11-keys-and-fresh-sign-in.md)
 ANY_SCOPE = "any"
 """What a route states as its scope when every API key may call it."""
 
-Scope = Literal["chat", "models", "memory", "knowledge", "sandbox", "agents", "audit:read", "erase", "metrics", "admin"]
+Scope = Literal[
+    "chat",
+    "models",
+    "memory",
+    "knowledge",
+    "sandbox",
+    "agents",
+    "audit:read",
+    "audit:write",
+    "erase",
+    "metrics",
+    "admin",
+]
 
 
 class AgentRights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -254,7 +254,7 @@ class IdentityService:
         if policy != "signed-in" and not any(principal.may(one) for one in policy.split(" or ")):
             error = Forbidden()
         elif principal.scopes is not None and not _is_in_scope(principal.scopes, scope):
-            error = InsufficientScope()
+            error = InsufficientScope.for_want_of(scope)
         elif _is_stale(principal, fresh) and self._anonymous is None:
             error = InsufficientUserAuthentication(headers=_STEP_UP)
         if error is not None:

@@ -194,7 +194,7 @@ def _require_use(turn: Turn, tool: Tool) -> None:
     if not tool.is_permitted(turn):
         raise Forbidden()
     if not tool.is_in_scope(turn):
-        raise InsufficientScope()
+        raise InsufficientScope.for_want_of(tool.scope)
 
 
 async def _set_run(session: AsyncSession, turn: Turn, status: RunStatus) -> None:

@@ -56,7 +56,7 @@ class Servers:
         await asyncio.to_thread(one.start)
         await asyncio.to_thread(one.create_owner)
         await asyncio.to_thread(one.admin, "providers", "add", "stub", self.stub.base_url, "--model", MODEL)
-        key = await asyncio.to_thread(one.key, "models", "admin")
+        key = await asyncio.to_thread(one.key, "models", "admin", "audit:write")
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         async with aiohttp.ClientSession(one.url, headers=self.headers) as session:
             policy = {**OFF, "key_id": key.split("_")[1]}

@@ -212,17 +212,45 @@ def test_activity_is_filtered_and_the_log_is_verified(page: Page, one: Installat
     added.click()
     expect(page.get_by_role("dialog")).to_contain_text('"provider": "stub"')
     page.keyboard.press("Escape")
+    expect(added).to_be_focused()
     page.get_by_role("button", name="Verify the log").click()
     expect(page.get_by_test_id("verify-result")).to_contain_text("entries are sound.", timeout=WAIT_MS)
 
 
+def test_the_filters_of_the_activity_outlive_a_look_at_a_turn(page: Page, one: Installation) -> None:
+    page.goto(f"{one.url}/admin/activity")
+    page.get_by_label("Events").select_option("admin.*")
+    page.get_by_label("From", exact=True).fill("2026-01-01")
+    page.get_by_test_id("activity-event").filter(has_text="A provider was added").first.click()
+    page.get_by_role("link", name="The turn as it ran").click()
+    expect(page.get_by_role("heading", name="Turn", exact=True)).to_be_visible(timeout=WAIT_MS)
+    page.go_back()
+    expect(page.get_by_label("Events")).to_have_value("admin.*", timeout=WAIT_MS)
+    expect(page.get_by_label("From", exact=True)).to_have_value("2026-01-01")
+    expect(page.get_by_test_id("activity-event").filter(has_text="The model was called")).to_have_count(0)
+
+
+def test_a_page_is_found_by_its_name_in_the_command_palette(page: Page, one: Installation) -> None:
+    page.goto(one.url)
+    expect(page.get_by_test_id("composer")).to_be_visible(timeout=WAIT_MS)
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Search commands, pages and chats").fill("activ")
+    expect(page.get_by_role("option", name="Administration: Activity")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Activity", timeout=WAIT_MS)
+
+
 def test_every_page_fits_a_phone(page: Page, one: Installation) -> None:
     page.set_viewport_size({"width": 375, "height": 800})
-    for path in ("inference", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
+    for path in ("inference", "users", "usage", "usage?tab=budgets", "usage?tab=traces", "activity"):
         page.goto(f"{one.url}/admin/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=WAIT_MS)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        if path in ("inference", "users", "usage", "usage?tab=traces"):  # tables that show all of their row
+            table = page.get_by_role("table").first
+            expect(table).to_be_visible(timeout=WAIT_MS)
+            assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")
     page.get_by_label("Page of the administration").select_option(label="Usage")
     expect(page.get_by_role("heading", level=1)).to_have_text("Usage")
     page.set_viewport_size({"width": 1280, "height": 800})

@@ -129,6 +129,7 @@ def test_a_page_is_written_linked_and_a_conflict_loses_nothing(page: Page, insta
     page.get_by_role("button", name="New page").click()
     page.get_by_label("Topic").fill("Travel costs")
     page.get_by_label("Text of the page").fill("Trains come first. See [[Vacation rules]].")
+    expect(page.get_by_text("everybody here can read and change it")).to_be_visible()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Vacation rules").click()
     page.get_by_role("button", name="Write it").click()

@@ -111,6 +111,7 @@ def test_a_tool_is_told_between_the_words_and_one_that_asks_is_denied(
     approval = answer.get_by_role("region", name="AIBox wants to delete a memory")
     expect(approval).to_contain_text("This cannot be taken back. It waits until", timeout=WAIT_MS)
     expect(approval).to_contain_text(OLD)
+    expect(approval.get_by_role("button", name="Edit")).to_have_count(0)  # there is an id to change, and nothing else
     approval.get_by_role("button", name="Deny").click()
     expect(answer).to_contain_text("As you wish.", timeout=WAIT_MS)
     expect(approval).to_be_hidden()

@@ -1,13 +1,13 @@
-"""Abuse: how much of RealToxicityPrompts the few patterns of the scanner find, and how many benign texts they hit.
+"""Abuse: how much of RealToxicityPrompts the scanner's patterns report, and how many benign texts they hit.
 
-The set has no bar: its texts are beginnings of sentences, and our patterns are for threats, calls to suicide and
-dehumanising sentences alone. The figure says how basic that is.
+The set has no bar: its texts are beginnings of sentences, most of them harmless themselves.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aibox.guardrail.rules import TOXICITY, judge
+from aibox.guardrail.abuse import ABUSE
+from aibox.guardrail.rules import judge
 from tests.eval import Figure, need
 from tests.eval._injection_sets import chats, pii_texts
 
@@ -24,5 +24,5 @@ def measure(data: Path) -> Iterator[Figure]:
 
 
 def _share(name: str, texts: Sequence[str], *, bar: float | None = None) -> Figure:
-    found = sum(judge("toxicity", TOXICITY, text) is not None for text in texts)
+    found = sum(judge("toxicity", ABUSE, text) is not None for text in texts)
     return Figure(name=name, value=found / len(texts), bar=bar, at_most=True, of=f"{len(texts)} texts")

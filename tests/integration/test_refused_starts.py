@@ -151,7 +151,7 @@ def test_b11_a_restored_old_backup_does_not_start() -> None:
 
 def _anchor(one: Installation) -> None:
     """Have something sealed and its head copied out."""
-    with one.client(one.key("chat", "audit:read")) as http:
+    with one.client(one.key("audit:write", "audit:read")) as http:
         turn = http.post("/v1/audit", json={"action": "a.b"}).json()["turn_id"]
         deadline = time.monotonic() + 60
         while http.get(f"/v1/receipts/{turn}").json()["state"] != "anchored":

@@ -1,8 +1,9 @@
-"""What `aibox up` says before it starts anything."""
+"""What `aibox up` says before it starts anything, and how the doctor's findings are printed."""
 
 import socket
 from pathlib import Path
 
+from aibox.cli import table
 from aibox.doctor import preflight
 from aibox.settings import load
 from tests.installation import free_port
@@ -36,3 +37,17 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it(tmp_path: Path) 
     assert code == "boot_port"
     assert f"Port {port}" in sentence
     assert "AIBOX_GATEWAY_PORT" in sentence
+
+
+def test_a_reason_that_is_longer_than_the_terminal_goes_on_below_itself() -> None:
+    reason = "the provider lab-of-the-house cannot be reached: its name does not resolve"
+    lines = list(table(("part", "state", "detail"), [("providers", "failed", reason)], 50))
+    assert max(map(len, lines)) <= 50
+    first, *others = lines[2:]
+    assert first.startswith("providers  failed  the provider")
+    assert all(line.startswith(" " * len("providers  failed  ")) for line in others)
+    assert " ".join([first.split("failed")[1].strip(), *map(str.strip, others)]) == reason
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_the_beginning_of_each_line() -> None:
+    assert list(table(("part", "detail"), [("providers", "down")], 6)) == ["part", "──────", "provid"]

@@ -216,6 +216,16 @@ async def test_t26_a_limited_key_gets_no_further_by_another_header(house: House,
     assert codes == ["insufficient_scope"] * 3
 
 
+async def test_a_refused_key_is_told_the_scope_that_it_lacks(house: House) -> None:
+    user = await house.person("ada", "owner")
+    key = await house.identity.create_key(house.console, user_id=user.id, name="k", scopes=["models"])
+    async with house.http(Authorization=f"Bearer {key}") as http:
+        chat = await http.post("/v1/chat")
+        keys = await http.post("/v1/auth/keys", json={"name": "x", "scopes": ["admin"]})
+    assert chat.json()["error"] == "The API key does not have the scope chat, which this needs."
+    assert keys.json()["error"] == "This takes a signed-in person, and no API key."
+
+
 async def test_a_keys_scope_gives_nothing_that_its_owner_has_not(house: House) -> None:
     user = await house.person("ada", "member")
     key = await house.identity.create_key(house.console, user_id=user.id, name="k", scopes=["admin"])

@@ -4,10 +4,11 @@ import pytest
 from presidio_analyzer import Pattern
 
 from aibox.guardrail import MASKS
+from aibox.guardrail.abuse import ABUSE
 from aibox.guardrail.credentials import find_credentials
 from aibox.guardrail.engine import Engine
 from aibox.guardrail.recognizers import Strict
-from aibox.guardrail.rules import PROMPT_INJECTION, TOXICITY, fold, judge
+from aibox.guardrail.rules import PROMPT_INJECTION, fold, judge
 from aibox.guardrail.text import SECRET, Span, replace, settle
 
 FORMED = [kind for kind in MASKS if kind not in ("PERSON", "LOCATION")]
@@ -192,8 +193,8 @@ def test_an_ordinary_question_is_not_blocked(text: str) -> None:
 
 
 def test_a_threat_blocks_and_a_crime_novel_question_does_not() -> None:
-    threat = judge("toxicity", TOXICITY, "I'll kill you when I find you")
-    novel = judge("toxicity", TOXICITY, "How does the killer die in the novel? Does he kill himself?")
+    threat = judge("toxicity", ABUSE, "I'll kill you when I find you")
+    novel = judge("toxicity", ABUSE, "How does the killer die in the novel? Does he kill himself?")
 
     assert threat is not None
     assert not threat.is_safe

@@ -9,10 +9,12 @@ import { AddProviderDialog } from "../features/chat/AddProviderDialog";
 import { CommandPalette } from "../features/palette/CommandPalette";
 import { Sidebar } from "../features/sessions/Sidebar";
 import { VisitBar } from "../features/tenants/VisitBar";
+import { useFocusBack } from "../ui/useFocusBack";
 import { FrameContext } from "./frame";
 
 export function AppFrame() {
   const [drawer, setDrawer] = useState(false);
+  const giveBack = useFocusBack(drawer);
   const [palette, setPalette] = useState(false);
   const [providerHelp, setProviderHelp] = useState(false);
   const { pathname } = useLocation();
@@ -85,6 +87,7 @@ export function AppFrame() {
           <Dialog.Overlay className="overlay fixed inset-0 z-30 bg-(--scrim) md:hidden" />
           <Dialog.Content
             aria-describedby={undefined}
+            onCloseAutoFocus={giveBack}
             className="from-left fixed inset-y-0 left-0 z-40 w-[85vw] max-w-80 border-r border-line bg-bg shadow-raised outline-none md:hidden"
           >
             <Dialog.Title className="sr-only">Chats</Dialog.Title>

@@ -10,6 +10,7 @@ import {
 } from "@tanstack/react-router";
 import { ApiError } from "../api/errors";
 import { AdminFrame, AdminHome } from "../features/admin/AdminFrame";
+import { filterOf } from "../features/audit/filters";
 import { SetupPage } from "../features/auth/SetupPage";
 import { SignInPage } from "../features/auth/SignInPage";
 import { authConfigQuery, meQuery } from "../features/auth/session";
@@ -175,6 +176,7 @@ const adminPages = [
   createRoute({
     getParentRoute: () => admin,
     path: "/activity",
+    validateSearch: filterOf,
     component: lazyRouteComponent(() => import("../features/audit/ActivityPage")),
   }),
 ];

@@ -1,9 +1,10 @@
-// Windows over the page: a dialog in the middle, a sheet from the right. Radix keeps the focus inside and gives it back.
+// Windows over the page: a dialog in the middle, a sheet from the right. Radix keeps the focus inside; we give it back.
 import { X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import type { ReactNode } from "react";
 import { IconButton } from "./Button";
 import { cx } from "./cx";
+import { useFocusBack } from "./useFocusBack";
 
 export interface ModalProps {
   open: boolean;
@@ -16,7 +17,7 @@ export interface ModalProps {
 }
 
 const shapes = {
-  dialog: "pop inset-x-4 top-[12vh] mx-auto max-h-[80vh] max-w-lg rounded-2xl border border-line",
+  dialog: "pop inset-x-4 top-[6dvh] mx-auto max-h-[88dvh] max-w-lg rounded-2xl border border-line",
   sheet: "from-right inset-y-0 right-0 w-full max-w-md border-line sm:border-l",
 };
 
@@ -29,11 +30,13 @@ export function Modal({
   shape = "dialog",
   className,
 }: ModalProps) {
+  const giveBack = useFocusBack(open);
   return (
     <Dialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay fixed inset-0 z-40 bg-(--scrim)" />
         <Dialog.Content
+          onCloseAutoFocus={giveBack}
           {...(description ? {} : { "aria-describedby": undefined })}
           className={cx(
             "fixed z-50 flex flex-col overflow-hidden bg-bg shadow-raised outline-none",
@@ -43,9 +46,13 @@ export function Modal({
         >
           <header className="flex items-start gap-3 px-5 pt-4 pb-3">
             <div className="min-w-0 flex-1">
-              <Dialog.Title className="text-lg font-semibold tracking-tight">{title}</Dialog.Title>
+              <Dialog.Title className="text-lg wrap-anywhere font-semibold tracking-tight">
+                {title}
+              </Dialog.Title>
               {description && (
-                <Dialog.Description className="mt-0.5 text-sm text-ink-2">{description}</Dialog.Description>
+                <Dialog.Description className="mt-0.5 text-sm wrap-anywhere text-ink-2">
+                  {description}
+                </Dialog.Description>
               )}
             </div>
             <Dialog.Close asChild>

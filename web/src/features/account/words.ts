@@ -2,13 +2,18 @@
 import type { AccountSession, ApiKey, Scope } from "./queries";
 
 export const SCOPES: { scope: Scope; label: string; about: string }[] = [
-  { scope: "chat", label: "Chat", about: "Ask models and read one’s conversations." },
-  { scope: "models", label: "Models", about: "List the models." },
+  { scope: "chat", label: "Chat", about: "AIBox’s own chat: ask, and read one’s conversations." },
+  {
+    scope: "models",
+    label: "Models",
+    about: "For OpenAI’s and Anthropic’s clients: list models and ask them.",
+  },
   { scope: "memory", label: "Memory", about: "Read and change what is remembered." },
   { scope: "knowledge", label: "Knowledge", about: "Read and change documents." },
   { scope: "agents", label: "Agents", about: "Run agents." },
   { scope: "sandbox", label: "Sandbox", about: "Run code in a sandbox." },
   { scope: "audit:read", label: "Receipts", about: "Read receipts and the audit log." },
+  { scope: "audit:write", label: "Reports", about: "Report acts of other programs to the audit log." },
   { scope: "erase", label: "Erase", about: "Erase what people said, for good. Give it to nothing else." },
   { scope: "metrics", label: "Metrics", about: "Read the server’s metrics." },
   { scope: "admin", label: "Administration", about: "Whatever its owner may administer." },

@@ -1,8 +1,8 @@
 // Administration: what happened here, from the sealed log, with its filters, its export and its check.
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+import { getRouteApi } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
-import { useState } from "react";
 import { answer, api } from "../../api/client";
 import { Button } from "../../ui/Button";
 import { Failure } from "../../ui/Failure";
@@ -15,12 +15,17 @@ import { AdminPage } from "../admin/AdminFrame";
 import { useFresh } from "../auth/fresh";
 import { usePeople } from "../usage/queries";
 import { EventList } from "./EventList";
-import { type ActivityFilter, actions, everything, exportAddress } from "./filters";
+import { type ActivityFilter, actions, everything, exportAddress, filterOf } from "./filters";
 import { activityQuery } from "./queries";
 import { VerifyPanel } from "./VerifyPanel";
 
+const route = getRouteApi("/app/admin/activity");
+
 export default function ActivityPage() {
-  const [filter, setFilter] = useState(everything);
+  const filter = { ...everything, ...route.useSearch() };
+  const navigate = route.useNavigate();
+  // In the address: who opens an event's turn and comes back finds the same list, and can send it to somebody.
+  const setFilter = (next: ActivityFilter) => void navigate({ search: filterOf({ ...next }), replace: true });
   return (
     <AdminPage
       title="Activity"

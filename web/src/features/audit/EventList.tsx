@@ -23,14 +23,19 @@ export function EventList({ events }: { events: FoundEvent[] }) {
               type="button"
               data-testid="activity-event"
               onClick={() => setOpened(event)}
-              className="grid w-full grid-cols-[1fr_auto] gap-x-4 px-4 py-2 text-left -outline-offset-2 hover:bg-sunken/60 sm:grid-cols-[1fr_11rem_auto]"
+              className="grid w-full gap-x-4 px-4 py-2 text-left -outline-offset-2 hover:bg-sunken/60 sm:grid-cols-[1fr_11rem_auto]"
             >
               <span className="min-w-0">
                 <span className="block truncate text-sm font-medium">{eventWords(event.type)}</span>
-                <span className="block truncate text-xs text-ink-3">{glance(event.body) || event.type}</span>
+                <span className="block truncate text-xs text-ink-3 empty:hidden">{glance(event.body)}</span>
               </span>
-              <span className="hidden truncate text-sm text-ink-2 sm:block">{nameOf(event.principal)}</span>
-              <span className="text-right text-xs text-ink-3 tabular-nums">{timeText(event.at)}</span>
+              <span className="truncate text-sm text-ink-2 max-sm:text-xs">
+                {nameOf(event.principal)}
+                <span className="text-ink-3 tabular-nums sm:hidden"> · {timeText(event.at)}</span>
+              </span>
+              <span className="hidden text-right text-xs text-ink-3 tabular-nums sm:block">
+                {timeText(event.at)}
+              </span>
             </button>
           </li>
         ))}
@@ -79,7 +84,7 @@ function EventDrawer({ event, who, onClose }: { event: FoundEvent; who: string; 
       <pre
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a long record is scrolled with the arrow keys.
         tabIndex={0}
-        className="max-h-96 overflow-auto rounded-lg border border-line bg-(--code-bg) p-3 font-mono text-xs"
+        className="max-h-96 overflow-auto rounded-lg border border-line bg-(--code-bg) p-3 font-mono text-xs break-words whitespace-pre-wrap"
       >
         {JSON.stringify(event.body, null, 2)}
       </pre>

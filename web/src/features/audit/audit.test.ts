@@ -1,6 +1,6 @@
 // What the activity page asks for, reads line by line, and believes.
 import { describe, expect, test } from "vitest";
-import { everything, exportAddress, glance, queryOf } from "./filters";
+import { everything, exportAddress, filterOf, glance, queryOf } from "./filters";
 import { LineParser } from "./lineParser";
 import { settled } from "./settled";
 
@@ -24,6 +24,21 @@ describe("filters", () => {
       "openai · gpt-4o",
     );
     expect(glance({})).toBe("");
+    expect(glance({ target: "release-checklist", version: 1 })).toBe("release-checklist");
+    expect(glance({ tool: "memory_get", code: "not_found" })).toBe("memory_get · not_found");
+  });
+
+  test("a glance spares the reader what only a program can read", () => {
+    const body = { target: "p-UPRraB-QXOONZ4fPdfgyXw", result: "wiki", outcome: "sealed" };
+    expect(glance(body)).toBe("completed · wiki");
+    expect(glance({ target: "01a203be-bf5f-7ce2-a5ea-8688313df50c" })).toBe("");
+  });
+
+  test("an address brings its filter, and nothing that is none", () => {
+    const filter = { action: "admin.*", user: "u1", since: "2026-11-01", until: "2026-11-30" };
+    expect(filterOf(filter)).toEqual(filter);
+    expect(filterOf({ ...everything })).toEqual({});
+    expect(filterOf({ action: "no such", user: 7, since: "soon", until: "2026-99-99" })).toEqual({});
   });
 });
 

@@ -1,4 +1,5 @@
 // Which events the activity page shows, as the API takes it and as the address remembers it.
+import { outcomeWords } from "../receipt/words";
 import { addDays } from "../usage/periods";
 
 export interface ActivityFilter {
@@ -12,6 +13,21 @@ export interface ActivityFilter {
 }
 
 export const everything: ActivityFilter = { action: "", user: "", since: "", until: "" };
+
+/** The filter that an address holds; what is none is left out. */
+export function filterOf(search: Record<string, unknown>): Partial<ActivityFilter> {
+  const { action, user, since, until } = search;
+  return {
+    ...(actions.some(({ value }) => value === action) && action !== "" && { action: String(action) }),
+    ...(typeof user === "string" && user !== "" && { user }),
+    ...(isDay(since) && { since }),
+    ...(isDay(until) && { until }),
+  };
+}
+
+function isDay(value: unknown): value is string {
+  return typeof value === "string" && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value));
+}
 
 /** Beginnings of event types that belong together; `*` stands for the rest. */
 export const actions: { value: string; label: string }[] = [
@@ -48,27 +64,41 @@ export function exportAddress(filter: ActivityFilter, format: "ndjson" | "csv" |
   return `/v1/admin/audit/export?${new URLSearchParams({ ...queryOf(filter), format })}`;
 }
 
-/** Members of an event's body worth a glance, in the order in which they are looked for. */
+/** Members of an event's body worth a glance, in the order in which they are told: what it was, then how it went. */
 const TELLING = [
-  "decision",
-  "outcome",
-  "status",
-  "code",
-  "method",
   "provider",
   "model",
   "role",
   "tool",
+  "target",
   "op",
+  "change",
+  "direction",
+  "decision",
+  "outcome",
+  "status",
+  "result",
+  "code",
+  "reason",
+  "method",
   "subject",
-  "changes",
   "action",
+  "format",
 ];
 
-/** One short line about an event. */
+/** One short line about an event, "" where its name says all. */
 export function glance(body: Record<string, unknown>): string {
-  return TELLING.map((name) => body[name])
-    .filter((value) => (typeof value === "string" && value !== "") || typeof value === "number")
+  return TELLING.map((name) => (name === "outcome" ? outcomeOf(body) : body[name]))
+    .filter((value): value is string => typeof value === "string" && value !== "" && !isId(value))
     .slice(0, 3)
     .join(" · ");
+}
+
+function outcomeOf({ outcome }: Record<string, unknown>): string {
+  return typeof outcome === "string" ? outcomeWords(outcome) : "";
+}
+
+/** Of a person (a pseudonym), a document or a turn: it tells nobody anything at a glance. */
+function isId(value: string): boolean {
+  return /^p-[\w-]{22}$|^[0-9a-f]{8}-[0-9a-f]{4}-/.test(value);
 }

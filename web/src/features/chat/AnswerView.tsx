@@ -70,7 +70,7 @@ export function AnswerView({ sessionId, answer, busy, onRetry }: AnswerViewProps
           <RecalledButton recalled={answer.recalled} />
           {sessionId && <MaskedButton steps={answer.steps} tokens={answer.masked} sessionId={sessionId} />}
           {answer.usage && <UsageLine usage={answer.usage} />}
-          <div className="ml-auto flex">
+          <div className="ml-auto flex max-sm:order-last">
             {answer.text && <CopyButton text={answer.text} label="Copy answer" />}
             {!answer.failure && (
               <IconButton label="Regenerate answer" disabled={busy} onClick={onRetry}>
@@ -155,7 +155,10 @@ function UsageLine({ usage }: { usage: Usage }) {
     ? `${usage.context_used} of ${usage.context_max} tokens of context used, by ${usage.provider}`
     : `By ${usage.provider}`;
   return (
-    <p title={context} className="min-w-0 truncate tabular-nums max-sm:order-last max-sm:w-full">
+    <p
+      title={context}
+      className="min-w-0 truncate tabular-nums max-sm:order-last max-sm:flex-1 max-sm:basis-3/5"
+    >
       {shortModel(usage.model)} · {usage.input_tokens} in, {usage.output_tokens} out
       <span className="sr-only"> tokens</span> · {costText(usage.cost_usd)}
     </p>

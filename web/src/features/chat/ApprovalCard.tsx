@@ -31,6 +31,8 @@ export function ApprovalCard({ tool, approval, onAnswer }: ApprovalCardProps) {
   const { error, isPending, isSuccess, variables } = decision;
   const isClosed = error instanceof ApiError && error.code === "approval_closed";
   const names = Object.keys(approval.arguments);
+  // Nobody writes another thing's id.
+  const isEditable = names.some((name) => !name.endsWith("_id"));
   const failure = isClosed ? null : beyondArguments(error, editing ? names : []);
   const say = (word: Word) => {
     onAnswer();
@@ -97,7 +99,7 @@ export function ApprovalCard({ tool, approval, onAnswer }: ApprovalCardProps) {
             >
               Deny
             </Button>
-            {names.length > 0 && (
+            {isEditable && (
               <Button
                 look="plain"
                 className="h-9 px-3 text-ink-2"

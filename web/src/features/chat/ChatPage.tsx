@@ -45,7 +45,7 @@ export function ChatPage({ sessionId }: { sessionId: string | null }) {
 
   const refusal =
     models.isSuccess && !model
-      ? "Add a provider first: no model is configured"
+      ? "No model is configured yet"
       : chat.error?.status === 404
         ? "This chat does not exist"
         : null;

@@ -63,15 +63,15 @@ function MaskedDialog({ sessionId, tokens, onClose }: Omit<MaskedProps, "steps">
             <tr>
               <Th>You wrote</Th>
               <Th>The model read</Th>
-              <Th>Kind</Th>
+              <Th className="max-sm:hidden">Kind</Th>
             </tr>
           </thead>
           <tbody>
             {items.map(({ token, type, value }) => (
               <tr key={token}>
                 <Td className="break-all">{value}</Td>
-                <Td className="font-mono text-xs">{token}</Td>
-                <Td className="text-ink-3">{maskName(type)}</Td>
+                <Td className="font-mono text-xs break-all">{token}</Td>
+                <Td className="text-ink-3 max-sm:hidden">{maskName(type)}</Td>
               </tr>
             ))}
           </tbody>

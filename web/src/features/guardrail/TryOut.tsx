@@ -121,7 +121,8 @@ function VerdictCard({ verdict, judging }: { verdict: Verdict; judging: boolean 
           ))}
         </ul>
       ) : (
-        <p className="mt-2 text-sm text-ink-3">No scanner found anything.</p>
+        // What was masked is a finding too: beside it this sentence would read as its denial.
+        masked === 0 && <p className="mt-2 text-sm text-ink-3">No scanner found anything.</p>
       )}
       {verdict.rewritten_content !== null && (
         <div className="mt-3 border-t border-line pt-3">

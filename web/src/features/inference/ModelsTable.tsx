@@ -27,9 +27,11 @@ export function ModelsTable({ provider }: { provider: Provider }) {
           <thead>
             <tr>
               <Th className="sm:pl-5">Model</Th>
-              <Th>Can do</Th>
-              <Th numeric>Context</Th>
-              <Th>Price per million tokens</Th>
+              <Th className="max-sm:hidden">Can do</Th>
+              <Th numeric className="max-sm:hidden">
+                Context
+              </Th>
+              <Th className="max-sm:whitespace-normal">Price per million tokens</Th>
               <Th>
                 <span className="sr-only">Edit</span>
               </Th>
@@ -86,7 +88,7 @@ function ModelRow({ model, type, listed, onEdit }: ModelRowProps) {
   const { price, source } = priceOf(model, type, listed);
   return (
     <tr data-testid="model">
-      <Td className="min-w-44 sm:pl-5">
+      <Td className="sm:min-w-44 sm:pl-5">
         <span className="font-mono text-[0.8125rem] break-all">{model.id}</span>
         <span className="mt-1 flex flex-wrap gap-1 empty:hidden">
           {model.demonstration && <Badge tone="warn">demonstration</Badge>}
@@ -102,7 +104,7 @@ function ModelRow({ model, type, listed, onEdit }: ModelRowProps) {
           ))}
         </span>
       </Td>
-      <Td className="min-w-28">
+      <Td className="min-w-28 max-sm:hidden">
         <span className="flex flex-wrap gap-1">
           {model.capabilities?.length ? (
             model.capabilities.map((name) => <Badge key={name}>{name}</Badge>)
@@ -111,14 +113,14 @@ function ModelRow({ model, type, listed, onEdit }: ModelRowProps) {
           )}
         </span>
       </Td>
-      <Td numeric>
+      <Td numeric className="max-sm:hidden">
         {model.context ? (
           <span title={`${model.context} tokens`}>{contextText(model.context)}</span>
         ) : (
           <span className="text-ink-3">not said</span>
         )}
       </Td>
-      <Td className="min-w-44">
+      <Td className="sm:min-w-44">
         {price && <span className="tabular-nums">{priceText(price)}</span>}
         <span className={price ? "block text-xs text-ink-3" : "text-ink-3"}>{sourceWords[source]}</span>
       </Td>

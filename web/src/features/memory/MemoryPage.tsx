@@ -65,7 +65,11 @@ function Remembering({ mayWrite }: { mayWrite: boolean }) {
       {state.data ? (
         <Switch
           label="Remember in chats"
-          hint="Off: chats neither recall nor keep anything. What is stored stays until you delete it."
+          hint={
+            state.data.enabled
+              ? "Chats recall what fits and keep what you say about yourself."
+              : "Chats neither recall nor keep anything. What is stored stays until you delete it."
+          }
           checked={state.data.enabled}
           disabled={!mayWrite}
           onChange={(enabled) => change.mutate(enabled)}

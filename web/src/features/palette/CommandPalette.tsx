@@ -1,14 +1,29 @@
-// Ctrl+K: every command and every chat by name, without the mouse (WAI-ARIA combobox with a list box).
+// Ctrl+K: every command, page and chat by name, without the mouse (WAI-ARIA combobox with a list box).
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { LogOut, MessageSquare, Monitor, Moon, Plug, Search, SquarePen, Sun } from "lucide-react";
+import {
+  ChartColumn,
+  LogOut,
+  MessageSquare,
+  Monitor,
+  Moon,
+  Plug,
+  Search,
+  SquarePen,
+  Sun,
+  UserRound,
+} from "lucide-react";
 import { Dialog } from "radix-ui";
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useFrame } from "../../app/frame";
 import { cx } from "../../ui/cx";
 import { setTheme } from "../../ui/theme";
-import { signOut } from "../auth/session";
+import { useFocusBack } from "../../ui/useFocusBack";
+import { entriesFor } from "../admin/entries";
+import { may } from "../auth/may";
+import { signOut, useMe } from "../auth/session";
 import { titleOf } from "../sessions/groups";
+import { places } from "../sessions/places";
 import { sessionsQuery } from "../sessions/queries";
 
 interface Command {
@@ -25,12 +40,14 @@ export function CommandPalette({
   open: boolean;
   onOpenChange: (open: boolean) => void;
 }) {
+  const giveBack = useFocusBack(open);
   return (
     <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay fixed inset-0 z-40 bg-(--scrim)" />
         <Dialog.Content
           aria-describedby={undefined}
+          onCloseAutoFocus={giveBack}
           className="pop fixed inset-x-4 top-[12vh] z-50 mx-auto flex max-h-[70vh] max-w-xl flex-col overflow-hidden rounded-2xl border border-line bg-surface shadow-raised outline-none"
         >
           <Dialog.Title className="sr-only">Command palette</Dialog.Title>
@@ -83,8 +100,8 @@ function Palette({ onDone }: { onDone: () => void }) {
           aria-expanded="true"
           aria-controls={`${id}-list`}
           aria-activedescendant={current ? `${id}-${current.id}` : undefined}
-          aria-label="Search commands and chats"
-          placeholder="Search commands and chats"
+          aria-label="Search commands, pages and chats"
+          placeholder="Search commands, pages and chats"
           value={text}
           onChange={(event) => {
             setText(event.target.value);
@@ -154,12 +171,13 @@ function useCommands(search: string): { heading: string; commands: Command[] }[]
     { id: "provider", label: "Add a provider", icon: <Plug className={icon} />, run: openProviderHelp },
     { id: "out", label: "Sign out", icon: <LogOut className={icon} />, run: () => void signOut() },
   ];
+  const pages = usePages();
   const wanted = search.toLowerCase();
+  const fitting = (from: Command[]) => from.filter(({ label }) => label.toLowerCase().includes(wanted));
   const groups = [
-    {
-      heading: "Commands",
-      commands: commands.filter((command) => command.label.toLowerCase().includes(wanted)),
-    },
+    { heading: "Commands", commands: fitting(commands) },
+    // Before anything is typed they would stand between the commands and the chats.
+    { heading: "Pages", commands: wanted === "" ? [] : fitting(pages) },
     {
       heading: "Chats",
       commands: chats.slice(0, 20).map((chat) => ({
@@ -171,4 +189,22 @@ function useCommands(search: string): { heading: string; commands: Command[] }[]
     },
   ];
   return groups.filter((group) => group.commands.length > 0);
+}
+
+/** The pages that this person may open. */
+function usePages(): Command[] {
+  const me = useMe();
+  const navigate = useNavigate();
+  const pages = [
+    ...(may(me, "memory", "read_own") ? places : []),
+    { to: "/account", label: "Your account", icon: UserRound },
+    { to: "/usage", label: "Your usage", icon: ChartColumn },
+    ...entriesFor(me).map((entry) => ({ ...entry, label: `Administration: ${entry.label}` })),
+  ];
+  return pages.map(({ to, label, icon: Icon }) => ({
+    id: `page-${to}`,
+    label,
+    icon: <Icon className="size-4" />,
+    run: () => void navigate({ to }),
+  }));
 }

@@ -212,7 +212,7 @@ function TimelineEvent({ event, first }: { event: ShownEvent; first: number }) {
   const facts = [
     event.source,
     ...event.about,
-    ...event.artifacts.map((art) => `${art.mediaType}, ${bytesText(art.bytes)}`),
+    ...event.artifacts.map((art) => `${art.mediaType.replace(/;.*/, "")}, ${bytesText(art.bytes)}`),
   ];
   return (
     <li className="relative py-1.5 pl-5 text-sm">
@@ -230,7 +230,7 @@ function TimelineEvent({ event, first }: { event: ShownEvent; first: number }) {
         <pre
           // biome-ignore lint/a11y/noNoninteractiveTabindex: a long record is scrolled with the arrow keys.
           tabIndex={0}
-          className="mt-1.5 max-h-56 overflow-auto rounded-lg border border-line bg-(--code-bg) p-2.5 font-mono text-xs"
+          className="mt-1.5 max-h-56 overflow-auto rounded-lg border border-line bg-(--code-bg) p-2.5 font-mono text-xs break-words whitespace-pre-wrap"
         >
           {[event.type, event.body, ...event.artifacts.map((art) => `commitment ${art.commitment}`)]
             .filter(Boolean)

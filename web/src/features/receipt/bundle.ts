@@ -100,7 +100,7 @@ function shownEvent(entry: Record<string, unknown>, seq: number, isLate: boolean
       bytes: numberOf(one.n) ?? 0,
       commitment: textOf(one.c),
     })),
-    about: ["model", "tool", "decision", "status", "op", "outcome", "code"]
+    about: ["model", "tool", "direction", "decision", "status", "op", "outcome", "code"]
       .map((name) => textOf(body[name]))
       .filter(Boolean),
     body: Object.keys(body).length > 0 ? JSON.stringify(body, null, 2) : "",

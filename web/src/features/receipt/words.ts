@@ -65,12 +65,20 @@ const events: Record<string, string> = {
   tool_called: "A tool was used",
   tool_returned: "The tool returned",
   guardrail_verdict: "The guardrail judged",
-  egress_verdict: "An outgoing call was judged",
+  "external.egress_verdict": "An outgoing call was judged",
   budget_decision: "The budget was checked",
   approval_requested: "An approval was asked for",
   approval_decided: "An approval was decided",
   turn_failed: "The turn failed",
   turn_sealed: "The turn was sealed",
+  "knowledge.document.added": "A document was taken in",
+  "knowledge.document.changed": "A document was changed",
+  "knowledge.document.deleted": "A document was deleted",
+  "knowledge.document.downloaded": "A document was downloaded",
+  "knowledge.document.failed": "A document could not be read",
+  "knowledge.document.ingested": "A document was read and can be found",
+  "knowledge.reindexed": "The search index was rebuilt",
+  "knowledge.wiki.saved": "A wiki page was saved",
   "admin.provider.added": "A provider was added",
   "admin.provider.changed": "A provider was changed",
   "admin.provider.removed": "A provider was removed",
@@ -86,16 +94,48 @@ const events: Record<string, string> = {
   "admin.user.created": "A person was added",
   "admin.user.roles_changed": "A person’s roles were changed",
   "admin.user.status_changed": "A person was enabled or disabled",
+  "admin.user.renamed": "A person was renamed",
+  "admin.user.password_changed": "A person’s password was changed",
+  "admin.user.factors_reset": "A person’s second factors were reset",
+  "admin.user.signed_out": "A person was signed out everywhere",
+  "admin.invitation.created": "A person was invited",
+  "admin.invitation.accepted": "An invitation was accepted",
+  "admin.invitation.revoked": "An invitation was withdrawn",
+  "admin.role.created": "A role was made",
+  "admin.role.changed": "A role was changed",
+  "admin.role.deleted": "A role was deleted",
+  "admin.audience.set": "An audience tag was given to people",
+  "admin.setup_link.created": "A setup link was made",
+  "admin.sso.groups_mapped": "Groups of a sign-in service were mapped to roles",
+  "admin.tenant.created": "A tenant was made",
+  "admin.tenant.entered": "A tenant was entered",
+  "admin.tenant.left": "A tenant was left",
+  "admin.tenant.renamed": "A tenant was renamed",
+  "admin.tenant.status_changed": "A tenant was suspended or let in again",
   "budget.soft_limit": "A budget came near its limit",
   "auth.login": "Somebody signed in",
   "auth.login_failed": "A sign-in failed",
   "auth.logout": "Somebody signed out",
   "auth.denied": "A request was denied",
+  "auth.step_up": "Somebody confirmed their sign-in",
+  "auth.mfa_enrolled": "A second factor was set up",
+  "auth.mfa_removed": "A second factor was removed",
+  "auth.push_answered": "A sign-in was answered on a device",
+  "auth.device_paired": "A device was paired",
+  "auth.device_revoked": "A device was unpaired",
+  "auth.issuer_logout": "A sign-in service ended a session",
+  "auth.refresh_reused": "A refresh token was used twice",
+  "auth.header_stripped": "A forged identity header was dropped",
   "auth.key_created": "An API key was made",
   "auth.key_revoked": "An API key was revoked",
   "audit.exported": "The log was exported",
   "audit.contents_opened": "Contents of a turn were opened",
+  "audit.erasure_ordered": "An erasure was ordered",
   "audit.erased": "Contents were erased",
+  "audit.retention_due": "Old contents reached the end of their keeping",
+  "audit.replay_started": "The prompt of a turn was asked again",
+  "audit.keys_rotated": "The signing or data keys were changed",
+  "audit.log_abandoned": "A damaged log was given up",
   "audit.addendum_made": "Something was added to a sealed turn",
 };
 
@@ -131,8 +171,10 @@ export function stateWords(state: string | null): { label: string; about: string
 }
 
 export function bytesText(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+  if (bytes < 1000) return `${bytes}\u00a0B`;
+  return bytes < 1_000_000
+    ? `${(bytes / 1000).toFixed(1)}\u00a0kB`
+    : `${(bytes / 1_000_000).toFixed(1)}\u00a0MB`;
 }
 
 /** Time since the first event, from microseconds. */

@@ -15,7 +15,7 @@ export default function RolesPage() {
   return (
     <AdminPage
       title="Roles"
-      about="What people may do. Several roles unite; what one denies stays denied. Changes are felt within a second."
+      about="What people may do. Several roles unite; what one denies stays denied. Changes are in effect within a second."
       permission="manage_roles"
       actions={
         <Link

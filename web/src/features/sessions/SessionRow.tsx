@@ -1,10 +1,11 @@
 // One chat in the sidebar, with its menu: rename, pin, delete.
 import { Link, useMatchRoute, useNavigate } from "@tanstack/react-router";
 import { Ellipsis, Pencil, Pin, PinOff, Trash2 } from "lucide-react";
-import { AlertDialog, DropdownMenu } from "radix-ui";
+import { DropdownMenu } from "radix-ui";
 import { type FormEvent, useState } from "react";
 import type { Session } from "../../api/types";
 import { Button } from "../../ui/Button";
+import { Confirm } from "../../ui/Confirm";
 import { cx } from "../../ui/cx";
 import { Field } from "../../ui/Field";
 import { Modal } from "../../ui/Modal";
@@ -120,32 +121,18 @@ function DeleteDialog(props: { session: Session; isOpenChat: boolean; onClose: (
       },
     });
   return (
-    <AlertDialog.Root open onOpenChange={(open) => !open && onClose()}>
-      <AlertDialog.Portal>
-        <AlertDialog.Overlay className="overlay fixed inset-0 z-40 bg-(--scrim)" />
-        <AlertDialog.Content className="pop fixed inset-x-4 top-[20vh] z-50 mx-auto max-w-md rounded-2xl border border-line bg-bg p-5 shadow-raised outline-none">
-          <AlertDialog.Title className="text-lg font-semibold tracking-tight">
-            Delete this chat?
-          </AlertDialog.Title>
-          <AlertDialog.Description className="mt-2 text-ink-2">
-            “{titleOf(session)}” and its messages are removed for good. The receipts of its turns stay in the
-            log: they hold no text.
-          </AlertDialog.Description>
-          {deletion.error && (
-            <Notice kind="danger" className="mt-3">
-              {deletion.error.message}
-            </Notice>
-          )}
-          <div className="mt-5 flex justify-end gap-2">
-            <AlertDialog.Cancel asChild>
-              <Button look="quiet">Cancel</Button>
-            </AlertDialog.Cancel>
-            <Button look="danger" busy={deletion.isPending} onClick={confirm}>
-              Delete
-            </Button>
-          </div>
-        </AlertDialog.Content>
-      </AlertDialog.Portal>
-    </AlertDialog.Root>
+    <Confirm
+      title="Delete this chat?"
+      action="Delete"
+      busy={deletion.isPending}
+      error={deletion.error}
+      onConfirm={confirm}
+      onClose={onClose}
+    >
+      <p>
+        “{titleOf(session)}” and its messages are removed for good. The receipts of its turns stay in the log:
+        they hold no text.
+      </p>
+    </Confirm>
   );
 }

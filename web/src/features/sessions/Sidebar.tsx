@@ -1,7 +1,7 @@
 // The history: new chat, search, the chats by age, and who is signed in.
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { BookOpen, Brain, Command as CommandIcon, Library, Search, SquarePen, X } from "lucide-react";
+import { Command as CommandIcon, Search, SquarePen, X } from "lucide-react";
 import { useDeferredValue, useState } from "react";
 import { useFrame } from "../../app/frame";
 import { IconButton } from "../../ui/Button";
@@ -11,6 +11,7 @@ import { may } from "../auth/may";
 import { useMe } from "../auth/session";
 import { AccountMenu } from "./AccountMenu";
 import { groupByAge } from "./groups";
+import { places } from "./places";
 import { sessionsQuery } from "./queries";
 import { SessionRow } from "./SessionRow";
 
@@ -61,12 +62,6 @@ export function Sidebar({ onLeave }: { onLeave?: () => void }) {
     </nav>
   );
 }
-
-const places = [
-  { to: "/knowledge", label: "Knowledge", icon: Library },
-  { to: "/wiki", label: "Wiki", icon: BookOpen },
-  { to: "/memory", label: "Memory", icon: Brain },
-] as const;
 
 /** What answers may rest on, for who may read it. */
 function Places({ onLeave }: { onLeave?: () => void }) {

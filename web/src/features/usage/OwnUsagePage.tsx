@@ -48,20 +48,28 @@ export default function OwnUsagePage() {
                   <tr>
                     <Th>Model</Th>
                     <Th numeric>Requests</Th>
-                    <Th numeric>Tokens in</Th>
-                    <Th numeric>Tokens out</Th>
+                    <Th numeric className="max-sm:hidden">
+                      Tokens in
+                    </Th>
+                    <Th numeric className="max-sm:hidden">
+                      Tokens out
+                    </Th>
                     <Th numeric>Cost</Th>
                   </tr>
                 </thead>
                 <tbody>
                   {usage.data.by_model.map((used) => (
                     <tr key={`${used.provider}/${used.model}`}>
-                      <Td className="min-w-40 font-mono text-[0.8125rem] break-all">
+                      <Td className="font-mono text-[0.8125rem] break-all sm:min-w-40">
                         {used.provider}/{used.model}
                       </Td>
                       <Td numeric>{countText(used.requests)}</Td>
-                      <Td numeric>{countText(used.input_tokens)}</Td>
-                      <Td numeric>{countText(used.output_tokens)}</Td>
+                      <Td numeric className="max-sm:hidden">
+                        {countText(used.input_tokens)}
+                      </Td>
+                      <Td numeric className="max-sm:hidden">
+                        {countText(used.output_tokens)}
+                      </Td>
                       <Td numeric>
                         {used.unpriced_requests === used.requests ? (
                           <span className="text-ink-3">not known</span>

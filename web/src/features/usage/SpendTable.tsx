@@ -18,15 +18,21 @@ export function SpendTable({ heading, lines, label }: SpendTableProps) {
             <Th>{heading}</Th>
             <Th numeric>Spent</Th>
             <Th numeric>Requests</Th>
-            <Th numeric>Failed</Th>
-            <Th numeric>Tokens in</Th>
-            <Th numeric>Tokens out</Th>
+            <Th numeric className="max-sm:hidden">
+              Failed
+            </Th>
+            <Th numeric className="max-sm:hidden">
+              Tokens in
+            </Th>
+            <Th numeric className="max-sm:hidden">
+              Tokens out
+            </Th>
           </tr>
         </thead>
         <tbody>
           {lines.map((line) => (
             <tr key={line.key} data-testid="usage-row">
-              <Td className="min-w-40 break-all">{label(line.key)}</Td>
+              <Td className="break-all sm:min-w-40">{label(line.key)}</Td>
               <Td numeric>
                 {line.unpriced === line.requests ? (
                   <span className="text-ink-3">price not known</span>
@@ -35,9 +41,15 @@ export function SpendTable({ heading, lines, label }: SpendTableProps) {
                 )}
               </Td>
               <Td numeric>{countText(line.requests)}</Td>
-              <Td numeric>{countText(line.failed)}</Td>
-              <Td numeric>{countText(line.input)}</Td>
-              <Td numeric>{countText(line.output)}</Td>
+              <Td numeric className="max-sm:hidden">
+                {countText(line.failed)}
+              </Td>
+              <Td numeric className="max-sm:hidden">
+                {countText(line.input)}
+              </Td>
+              <Td numeric className="max-sm:hidden">
+                {countText(line.output)}
+              </Td>
             </tr>
           ))}
         </tbody>

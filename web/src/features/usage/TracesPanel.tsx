@@ -31,22 +31,29 @@ export function TracesPanel() {
   }
   return (
     <>
+      {/* On a phone what tells turns apart; the turn's own page has the rest. */}
       <Table caption="Turns that asked models">
         <thead>
           <tr>
             <Th>Turn</Th>
             <Th>Person</Th>
-            <Th>Models</Th>
-            <Th numeric>Calls</Th>
-            <Th numeric>Tokens</Th>
+            <Th className="max-sm:hidden">Models</Th>
+            <Th numeric className="max-sm:hidden">
+              Calls
+            </Th>
+            <Th numeric className="max-sm:hidden">
+              Tokens
+            </Th>
             <Th numeric>Cost</Th>
-            <Th numeric>Time in models</Th>
+            <Th numeric className="max-sm:hidden">
+              Time in models
+            </Th>
           </tr>
         </thead>
         <tbody>
           {turns.map((turn) => (
             <tr key={turn.turn_id} data-testid="turn-row">
-              <Td className="whitespace-nowrap">
+              <Td className="sm:whitespace-nowrap">
                 <Link
                   to="/admin/usage/turns/$turnId"
                   params={{ turnId: turn.turn_id }}
@@ -58,19 +65,21 @@ export function TracesPanel() {
                   })}
                 </Link>
               </Td>
-              <Td className="max-w-40 truncate">{nameOf(turn.user)}</Td>
-              <Td className="min-w-40 font-mono text-[0.8125rem]">
+              <Td className="max-w-40 truncate max-sm:max-w-28">{nameOf(turn.user)}</Td>
+              <Td className="min-w-40 font-mono text-[0.8125rem] max-sm:hidden">
                 {turn.models.map((model) => (
                   <span key={model} className="block break-all">
                     {model}
                   </span>
                 ))}
               </Td>
-              <Td numeric>
+              <Td numeric className="max-sm:hidden">
                 {turn.calls}
                 {turn.failed_calls > 0 && <span className="text-danger">, {turn.failed_calls} failed</span>}
               </Td>
-              <Td numeric>{countText(turn.input_tokens + turn.output_tokens)}</Td>
+              <Td numeric className="max-sm:hidden">
+                {countText(turn.input_tokens + turn.output_tokens)}
+              </Td>
               <Td numeric>
                 {turn.unpriced_calls === turn.calls ? (
                   <span className="text-ink-3">price not known</span>
@@ -78,7 +87,9 @@ export function TracesPanel() {
                   dollarsText(turn.cost_usd)
                 )}
               </Td>
-              <Td numeric>{durationText(turn.latency_ms * 1000)}</Td>
+              <Td numeric className="max-sm:hidden">
+                {durationText(turn.latency_ms * 1000)}
+              </Td>
             </tr>
           ))}
         </tbody>

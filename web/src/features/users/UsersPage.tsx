@@ -108,14 +108,14 @@ function PeopleTable({ people, onOpen }: { people: Person[]; onOpen: (id: string
           <Th>Person</Th>
           <Th>Roles</Th>
           <Th>State</Th>
-          <Th>Signs in</Th>
-          <Th>Here since</Th>
+          <Th className="max-sm:hidden">Signs in</Th>
+          <Th className="max-sm:hidden">Here since</Th>
         </tr>
       </thead>
       <tbody>
         {people.map((person) => (
           <tr key={person.id} data-testid="person">
-            <Td>
+            <Td className="min-w-36">
               <button
                 type="button"
                 onClick={() => onOpen(person.id)}
@@ -124,18 +124,18 @@ function PeopleTable({ people, onOpen }: { people: Person[]; onOpen: (id: string
                 {person.name || person.handle}
               </button>
               {person.id === me.user.id && <span className="ml-2 text-xs text-ink-3">you</span>}
-              <p className="text-ink-2">{person.email}</p>
+              <p className="break-all text-ink-2">{person.email}</p>
             </Td>
-            <Td className="whitespace-nowrap">
+            <Td className="sm:whitespace-nowrap">
               {person.roles.map((role) => roleLabel(role, roles)).join(", ")}
             </Td>
             <Td>
               <StateBadge status={person.status} />
             </Td>
-            <Td className="text-ink-2">
+            <Td className="text-ink-2 max-sm:hidden">
               {person.issuer ? <Issuer iss={person.issuer} /> : "With a password"}
             </Td>
-            <Td className="whitespace-nowrap text-ink-2">{dateText(person.created_at)}</Td>
+            <Td className="whitespace-nowrap text-ink-2 max-sm:hidden">{dateText(person.created_at)}</Td>
           </tr>
         ))}
       </tbody>

@@ -9,6 +9,8 @@ import { beyondFields, fieldError } from "../../ui/fieldError";
 import { Notice } from "../../ui/Notice";
 import { Tabs } from "../../ui/Tabs";
 import { TextArea } from "../../ui/TextArea";
+import { may } from "../auth/may";
+import { useMe } from "../auth/session";
 import { DiffView } from "./DiffView";
 import { slugOf } from "./links";
 import { PageText } from "./PageText";
@@ -27,6 +29,7 @@ export function PageEditor({ topic, page, onSaved, onCancel }: PageEditorProps) 
   const [name, setName] = useState(topic ?? "");
   const [content, setContent] = useState(page?.content ?? "");
   const [base, setBase] = useState(page?.version);
+  const me = useMe();
   const save = useSavePage();
   const stale = save.error instanceof ApiError && save.error.code === "wiki_stale";
   const failure = stale ? null : beyondFields(save.error, ["topic", "content"]);
@@ -101,6 +104,13 @@ export function PageEditor({ topic, page, onSaved, onCancel }: PageEditorProps) 
             save.reset();
           }}
         />
+      )}
+      {page === undefined && (
+        <p className="text-sm text-ink-2">
+          {may(me, "memory", "share")
+            ? "Once it is saved, everybody here can read and change it. “Share” narrows that."
+            : "Only you and administrators can read it."}
+        </p>
       )}
       <div className="flex gap-2">
         <Button type="submit" busy={save.isPending} disabled={stale || !name.trim() || !content.trim()}>
