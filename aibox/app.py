@@ -306,9 +306,10 @@ def build(settings: Settings) -> System:
         abilities=router,
         services=Services(memories=memories, knowledge=knowledge, wiki=wiki),
         approvals=approvals,
+        recheck=identity.recheck,
     )
     reader = MessageReader(settings.knowledge, data / "reading")
-    completions = Completions(log, guardrail, router, router, reader, DIALECTS)
+    completions = Completions(log, identity.recheck, guardrail, router, router, reader, DIALECTS)
     subscribe_observability(bus, observability, exporter)
     subscribe_runtime(bus, connections, conversations, log)
     subscribe_memory(bus, memories, log)
@@ -351,7 +352,7 @@ def build(settings: Settings) -> System:
         chat=ChatService(parts, audit, conversations),
         sweeper=StreamSweeper(connections, hours=settings.runtime.events_hours),
         completions=completions,
-        embeddings=Embeddings(log, guardrail, router),
+        embeddings=Embeddings(log, identity.recheck, guardrail, router),
     )
 
 

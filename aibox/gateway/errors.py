@@ -80,6 +80,12 @@ def lost_connection(request: AnyRequest, error: Exception) -> Response[bytes]:
     return shown(request, StateUnavailable())
 
 
+def too_deep(request: AnyRequest, error: RecursionError) -> Response[bytes]:
+    """Nothing of ours is nested so deeply: the body is."""
+    log.warning("request.too_deep", error=type(error).__name__)
+    return shown(request, BadRequest("The body is nested too deeply."))
+
+
 def unknown_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A bug. Its text may hold anything, so it goes to our log and never to the caller."""
     turn: Turn | None = request.scope.get("state", {}).get("turn")
@@ -91,6 +97,7 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     AIBoxError: shown,
     HTTPException: http_error,
     SQLAlchemyError: database_error,
+    RecursionError: too_deep,
     **{kind: lost_connection for kind in LOST if kind is not OSError},
     Exception: unknown_error,
 }

@@ -4,6 +4,8 @@ Both load on first use, in a scanning thread: Presidio with spaCy takes 2 to 3 s
 model 50 MB more.
 """
 
+import itertools
+import re
 import threading
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -18,6 +20,31 @@ UNUSED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "senter")
 """Parts of a spaCy pipeline that no recognizer here reads; they would take half the time."""
 
 THRESHOLD = 0.5
+
+LONGEST_RUN = 1000
+"""A run of characters without a space that is longer is no word; it is cut into pieces of so many."""
+
+_RUN = re.compile(rf"\S{{{LONGEST_RUN}}}(?=\S)")
+
+
+class Pieces:
+    """spaCy's tokenizer with its work bounded.
+
+    For a run without spaces it takes the square of its length, and holds the interpreter meanwhile: 200,000 characters
+    of punctuation stopped the whole process for 16 seconds.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str) -> Any:
+        from spacy.tokens import Doc  # noqa: PLC0415 - heavy, see above
+
+        cuts = [0, *(match.end() for match in _RUN.finditer(text)), len(text)]
+        if len(cuts) == 2:
+            return self._tokenizer(text)
+        pieces = [self._tokenizer(text[begin:end]) for begin, end in itertools.pairwise(cuts)]
+        return Doc.from_docs(pieces, ensure_whitespace=False)
 
 
 class Engine:
@@ -64,6 +91,7 @@ def _analyze(engine: Any, text: str, kinds: list[str]) -> list[Span]:
 
 def _patterns_engine(further: Sequence[Any]) -> Any:
     import spacy  # noqa: PLC0415 - heavy, see above
+    from spacy.tokens import Doc  # noqa: PLC0415
 
     from aibox.guardrail import recognizers  # noqa: PLC0415 - imports Presidio
 
@@ -79,7 +107,10 @@ def _patterns_engine(further: Sequence[Any]) -> Any:
         recognizers.IpAddress(),
         recognizers.StreetAddress(),
     ]
-    return _engine(spacy.blank("en"), [*own, *further])
+    pipeline = spacy.blank("en")
+    # Patterns read the text itself. To find the words in it would freeze the process for some texts (see `Pieces`).
+    pipeline.tokenizer = lambda _: Doc(pipeline.vocab)
+    return _engine(pipeline, [*own, *further])
 
 
 def _names_engine(settings: Settings) -> Any:
@@ -88,6 +119,7 @@ def _names_engine(settings: Settings) -> Any:
     from aibox.guardrail.recognizers import ModelNames, PersonNames  # noqa: PLC0415 - imports Presidio
 
     pipeline = spacy.load(settings.names_model, exclude=UNUSED)
+    pipeline.tokenizer = Pieces(pipeline.tokenizer)
     return _engine(pipeline, [ModelNames(), PersonNames(settings.languages)])
 
 

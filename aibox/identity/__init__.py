@@ -762,8 +762,8 @@ class Identity(Protocol):
         """Raise unless `turn`'s principal meets `policy`: `public`, `signed-in`, or a dotted permission.
 
         Several permissions with ` or ` between them: one is enough. With an API key `scope` must be among its scopes
-        or `any`, and a route without a scope takes no key. A denial is an event. Raises `MissingToken`,
-        `Forbidden`, `InsufficientScope` or `InsufficientUserAuthentication`.
+        (all of several with ` and ` between them) or `any`, and a route without a scope takes no key. A denial is an
+        event. Raises `MissingToken`, `Forbidden`, `InsufficientScope` or `InsufficientUserAuthentication`.
         """
         ...
 

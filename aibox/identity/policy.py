@@ -32,7 +32,7 @@ def check_routes(app: Litestar) -> None:
         policy, scope = handler.opt.get("policy"), handler.opt.get("scope")
         if policy not in {"public", "signed-in"} and not PERMISSIONS.issuperset(str(policy).split(" or ")):
             raise BootRefused("boot_route_policy", f"The route {path} ({handler}) states no policy.")
-        if scope not in {None, ANY_SCOPE, *SCOPES}:
+        if scope not in {None, ANY_SCOPE} and not set(str(scope).split(" and ")).issubset(SCOPES):
             raise BootRefused("boot_route_policy", f"The route {path} ({handler}) names an unknown scope.")
 
 

@@ -253,7 +253,7 @@ class IdentityService:
         error: AIBoxError | None = None
         if policy != "signed-in" and not any(principal.may(one) for one in policy.split(" or ")):
             error = Forbidden()
-        elif principal.scopes is not None and scope != ANY_SCOPE and scope not in principal.scopes:
+        elif principal.scopes is not None and not _is_in_scope(principal.scopes, scope):
             error = InsufficientScope.for_want_of(scope)
         elif _is_stale(principal, fresh) and self._anonymous is None:
             error = InsufficientUserAuthentication(headers=_STEP_UP)
@@ -500,6 +500,11 @@ class IdentityService:
             raise CsrfFailed()
         if not is_csrf_token(self._cookies, UUID(principal.session_id), sent[0]):
             raise CsrfFailed()
+
+
+def _is_in_scope(scopes: frozenset[str], wanted: str | None) -> bool:
+    """Whether an API key of these scopes may call what wants that one, those, or any."""
+    return wanted == ANY_SCOPE or (wanted is not None and scopes.issuperset(wanted.split(" and ")))
 
 
 def _is_stale(principal: Principal, fresh: Fresh) -> bool:

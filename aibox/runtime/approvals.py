@@ -8,22 +8,31 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
-from aibox.core.errors import AIBoxError, NotFound, StateUnavailable
+from aibox.core.errors import AIBoxError, Conflict, Forbidden, NotFound, StateUnavailable
 from aibox.core.events import json_artifact
 from aibox.core.turn import Turn, uuid7
+from aibox.identity import InsufficientScope
 from aibox.runtime import Approval, ApprovalClosed, ApprovalDecided, ApprovalRequested, ApprovalStatus, RunStatus
 from aibox.runtime.models import ApprovalRow, RunRow
-from aibox.runtime.tools import taken
+from aibox.runtime.tools import Tool, taken
 from aibox.runtime.tools.catalogue import TOOLS
 
 LOOK_SECONDS = 0.5
 """How often a run that waits looks whether another replica took the decision."""
 
 SHOWN = 200
+
+MOST_OPEN = 20
+"""So many may wait for one person at once: each is a run that looks twice a second, for half an hour."""
+
+
+class TooManyOpen(Conflict):
+    code = "too_many_approvals"
+    sentence = "Too much waits for the user's approval already; they have to answer some of it first."
 
 
 class ApprovalStore:
@@ -55,6 +64,8 @@ class ApprovalStore:
             expires_at=now + timedelta(minutes=self._minutes),
         )
         async with self._db.work(turn) as work:
+            if await _open(work.session, turn) >= MOST_OPEN:
+                raise TooManyOpen()
             work.session.add(row)
             await _set_run(work.session, turn, "waiting_approval")
             work.record(
@@ -136,6 +147,8 @@ class ApprovalStore:
             run = await work.session.get(RunRow, (turn.tenant, row.run))
             if _approval(row, ended=run is None or run.ended_at is not None).status != "pending":
                 raise ApprovalClosed()
+            if approve:
+                _require_use(turn, TOOLS[row.tool])
             row.decided_at, row.decided_in = datetime.now(UTC), turn.id
             row.status = "approved" if approve else "denied"
             if approve and arguments is not None and arguments != row.arguments:
@@ -148,6 +161,23 @@ class ApprovalStore:
         return decided
 
 
+async def _open(session: AsyncSession, turn: Turn) -> int:
+    """How many approvals a run waits for that the turn's user began."""
+    wanted = (
+        select(func.count())
+        .select_from(ApprovalRow)
+        .join(RunRow, (RunRow.tenant == ApprovalRow.tenant) & (RunRow.id == ApprovalRow.run))
+        .where(
+            ApprovalRow.tenant == turn.tenant,
+            ApprovalRow.owner == turn.principal.id,
+            ApprovalRow.status == "pending",
+            ApprovalRow.expires_at > func.now(),
+            RunRow.ended_at.is_(None),
+        )
+    )
+    return await session.scalar(wanted) or 0
+
+
 async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:
     """The approval of the turn's user, for this Work alone."""
     wanted = select(ApprovalRow).where(
@@ -157,6 +187,14 @@ async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:
     if row is None:
         raise NotFound("There is no such approval.")
     return row
+
+
+def _require_use(turn: Turn, tool: Tool) -> None:
+    """Who lets a tool act could use it: a right or a key's scope that is not theirs is not had by approving."""
+    if not tool.is_permitted(turn):
+        raise Forbidden()
+    if not tool.is_in_scope(turn):
+        raise InsufficientScope.for_want_of(tool.scope)
 
 
 async def _set_run(session: AsyncSession, turn: Turn, status: RunStatus) -> None:

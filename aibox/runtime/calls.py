@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from litestar.types import Receive, Scope, Send
 
-from aibox.core.errors import AIBoxError, Internal, error_body, render
+from aibox.core.errors import AIBoxError, Internal, StateUnavailable, error_body, render
 from aibox.core.eventlog import EventLog
 from aibox.core.events import TurnFailed
 from aibox.core.turn import Turn
@@ -17,6 +17,9 @@ from aibox.observability import BudgetExceeded
 from aibox.router import Answer, AnswerStream, Counted, Embedded, ModelStream
 
 log = structlog.get_logger("aibox.runtime.calls")
+
+CHECK_SECONDS = 1.0
+"""How often it is asked whether the caller's credential still stands, as for the streams of the chat (`sse.py`)."""
 
 MOST_NAMED = 1000
 """The longest list of what was left out, in bytes: a client chose the names."""
@@ -42,11 +45,52 @@ class Reply:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
-class CallResponse:
-    """Does its `work`, which seals before the last byte; a client that leaves cancels it."""
+Check = Callable[[Turn], Awaitable[None]]
+"""Raises when the turn's credential has ended, or its person may do less."""
 
-    def __init__(self, events: EventLog, turn: Turn, path: str, work: Callable[[Reply], Awaitable[None]]) -> None:
+
+class Watch:
+    """Cancels a call whose credential ends; `error` says how it did. A call of less than a second costs a timer."""
+
+    def __init__(self, task: asyncio.Task[Any], turn: Turn, check: Check) -> None:
+        self.error: AIBoxError | None = None
+        self._task = task
+        self._turn = turn
+        self._check = check
+        self._loop = asyncio.get_running_loop()
+        self._asking: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _look(self) -> None:
+        self._asking = self._loop.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        try:
+            await self._check(self._turn)
+        except StateUnavailable:
+            pass  # nobody revokes anything in a database that is away
+        except AIBoxError as error:
+            self.error = error
+            self._task.cancel()
+            return
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._look)
+
+
+class CallResponse:
+    """Does its `work`, which seals before the last byte; a client that leaves cancels it, and so does the end of its
+    credential."""
+
+    def __init__(
+        self, events: EventLog, check: Check, turn: Turn, path: str, work: Callable[[Reply], Awaitable[None]]
+    ) -> None:
         self._events = events
+        self._check = check
         self._turn = turn
         self._path = path
         self._work = work
@@ -55,20 +99,25 @@ class CallResponse:
         task = asyncio.current_task()
         assert task is not None
         watch = asyncio.create_task(_cancel_when_gone(task, receive))
+        standing = Watch(task, self._turn, self._check)
         try:
-            await self._serve(Reply(send))
+            await self._serve(Reply(send), task, standing)
         except asyncio.CancelledError:
             # Who cancelled: our watch, since the client left, or the server, which wants to stop?
             if not (watch.done() and not watch.cancelled()) or task.uncancel() > 0:
                 raise
         finally:
+            standing.stop()
             watch.cancel()
             self._events.leave(self._turn)  # what could not be sealed is the reaper's
 
-    async def _serve(self, reply: Reply) -> None:
+    async def _serve(self, reply: Reply, task: asyncio.Task[Any], standing: Watch) -> None:
         try:
             await self._work(reply)
         except asyncio.CancelledError:
+            if standing.error is not None and task.uncancel() == 0:
+                await self._refuse(reply, standing.error, "denied")
+                return
             # The client left. The router has closed the provider's call and billed what was used.
             await asyncio.shield(self._events.end(self._turn, "abandoned"))
             raise

@@ -20,7 +20,7 @@ from aibox.guardrail import Blocked, Guardrail
 from aibox.knowledge import DocumentReader
 from aibox.router import Answer, Asked, Dialect, ModelCall, ModelRouter, TokenCounter, require_allowed
 from aibox.runtime.attachments import Read, attachments
-from aibox.runtime.calls import CallResponse, Reply, headers_of
+from aibox.runtime.calls import CallResponse, Check, Reply, headers_of
 from aibox.runtime.relay import Place, Relay, asked
 
 
@@ -70,6 +70,7 @@ class Completions:
     def __init__(
         self,
         log: EventLog,
+        check: Check,
         guardrail: Guardrail,
         router: ModelRouter,
         counter: TokenCounter,
@@ -77,6 +78,7 @@ class Completions:
         dialects: Mapping[str, Dialect],
     ) -> None:
         self._log = log
+        self._check = check
         self._guardrail = guardrail
         self._router = router
         self._counter = counter
@@ -90,13 +92,13 @@ class Completions:
         """
         spoken = self._dialects[dialect]
         own = {name: headers[name] for name in spoken.headers if name in headers}
-        return CallResponse(self._log, turn, spoken.path, partial(self._work, turn, body, spoken, own))
+        return CallResponse(self._log, self._check, turn, spoken.path, partial(self._work, turn, body, spoken, own))
 
     def count(self, turn: Turn, body: bytes, headers: Mapping[str, str] = {}) -> CallResponse:
         """The response that says how many tokens a Messages request has. It ends the turn."""
         spoken = self._dialects["messages"]
         own = {name: headers[name] for name in spoken.headers if name in headers}
-        return CallResponse(self._log, turn, spoken.path, partial(self._count, turn, body, spoken, own))
+        return CallResponse(self._log, self._check, turn, spoken.path, partial(self._count, turn, body, spoken, own))
 
     async def _count(self, turn: Turn, body: bytes, dialect: Dialect, headers: Mapping[str, str], reply: Reply) -> None:
         call = await self.guard_in(await self.prepare(turn, body, dialect, headers))

@@ -17,7 +17,7 @@ from aibox.core.eventlog import EventLog
 from aibox.core.turn import Turn
 from aibox.guardrail import Blocked, Guardrail
 from aibox.router import Embedded, EmbeddingModels, require_allowed
-from aibox.runtime.calls import CallResponse, Reply, headers_of
+from aibox.runtime.calls import CallResponse, Check, Reply, headers_of
 
 PATH = "/v1/embeddings"
 MOST_TEXTS = 2048
@@ -35,14 +35,15 @@ class EmbeddingRequest(Struct, frozen=True, kw_only=True):
 class Embeddings:
     """Serves calls that want vectors."""
 
-    def __init__(self, log: EventLog, guardrail: Guardrail, models: EmbeddingModels) -> None:
+    def __init__(self, log: EventLog, check: Check, guardrail: Guardrail, models: EmbeddingModels) -> None:
         self._log = log
+        self._check = check
         self._guardrail = guardrail
         self._models = models
 
     def serve(self, turn: Turn, body: bytes) -> CallResponse:
         """The response to a request's `body`, as an ASGI application. It ends the turn."""
-        return CallResponse(self._log, turn, PATH, partial(self._work, turn, body))
+        return CallResponse(self._log, self._check, turn, PATH, partial(self._work, turn, body))
 
     async def _work(self, turn: Turn, body: bytes, reply: Reply) -> None:
         request = _read(body)

@@ -44,7 +44,11 @@ Plain = Request[Any, Any, Any]
 
 @post("/v1/chat", opt=CHAT_TURN, status_code=200)
 async def chat_sync(
-    request: Plain, turn: NamedDependency[Turn], data: JSONBody[ChatRequest], chat: NamedDependency[Chat]
+    request: Plain,
+    turn: NamedDependency[Turn],
+    data: JSONBody[ChatRequest],
+    chat: NamedDependency[Chat],
+    identity: NamedDependency[Identity],
 ) -> ChatResponse:
     """Ask, and get the whole answer with its receipt."""
     started = await chat.start(turn, _question(data))
@@ -61,6 +65,7 @@ async def chat_sync(
             case "error":
                 raise revive(content["code"], content["error"])
             case "done":
+                await identity.recheck(turn)
                 return ChatResponse(
                     turn_id=turn.id,
                     run_id=started.run_id,
@@ -291,7 +296,11 @@ def _view(conversation: Conversation) -> SessionView:
     )
 
 
-@post("/v1/audit/turns/{turn_id:uuid}/replay/live", opt={**MODEL_TURN, "fresh": "people"}, status_code=200)
+@post(
+    "/v1/audit/turns/{turn_id:uuid}/replay/live",
+    opt={**MODEL_TURN, "scope": "models and audit:read", "fresh": "people"},
+    status_code=200,
+)
 async def replay_live(
     turn: NamedDependency[Turn],
     turn_id: FromPath[UUID],

@@ -48,6 +48,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     services: Services
     """What tools work with."""
     approvals: ApprovalStore
+    recheck: Callable[[Turn], Awaitable[None]]
+    """`Identity.recheck`: raises when the turn's credential has ended, or its person may do less."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -119,7 +121,7 @@ class State(Struct, frozen=True, kw_only=True):
     recall: Recall = Recall()
     sources: tuple[Source, ...] = ()
     is_flagged: bool = False
-    """The question or what was found for it may be an attack: every tool asks first."""
+    """The question, one before it or what was found for it may be an attack: every tool asks first."""
     is_external: bool = True
     """Whether a provider outside the house may get the prompt."""
     answering: Answering | None = None
@@ -134,6 +136,9 @@ class State(Struct, frozen=True, kw_only=True):
     usage: Tokens | None = None
 
 
+FLAG = "flag"
+"""What a flagged turn tells, and keeps with its answer."""
+
 Step = Callable[[Parts, State], Awaitable[State]]
 
 
@@ -144,7 +149,7 @@ def trace(state: State, step: str, label: str, *, done: bool) -> None:
 
 def warn(state: State) -> None:
     """Tell that the turn is flagged."""
-    trace(state, "flag", "This may be an attempt to misuse the assistant: every tool asks first", done=True)
+    trace(state, FLAG, "This may be an attempt to misuse the assistant: every tool asks first", done=True)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -17,21 +17,25 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aibox.core.errors import AIBoxError, AuditUnavailable, Internal, NotFound
+from aibox.core.errors import AIBoxError, AuditUnavailable, Internal, NotFound, ValidationFailed
 from aibox.core.events import json_artifact
 from aibox.guardrail import Blocked, GuardrailUnavailable
+from aibox.identity import SessionRevoked
 from aibox.router import ToolCall
 from aibox.runtime import ToolCalled, ToolReturned
 from aibox.runtime.steps import Parts, State, warn
 from aibox.runtime.steps.consult import judged
+from aibox.runtime.steps.texts import replaced, shortened, texts
 from aibox.runtime.tools import Result, Tool, taken
 
 log = structlog.get_logger("aibox.runtime.act")
 
-MOST_BYTES = 65_536
-"""Of a result, so much is put before the model."""
+MOST_GIVEN = 262_144
+"""So many characters of arguments are judged; more are refused."""
 
-CUT = "… (cut: the result is longer)"
+MOST_TOLD = 65_536
+"""Of a result, so many characters are put before the model."""
+
 WITHHELD = "The safety policy withheld the result."
 
 
@@ -49,7 +53,7 @@ class Denied(AIBoxError):
     sentence = "The user did not allow this. Go on without it."
 
 
-FATAL = (AuditUnavailable, GuardrailUnavailable)
+FATAL = (AuditUnavailable, GuardrailUnavailable, SessionRevoked)
 """What fails the turn, and not a tool alone."""
 
 
@@ -74,17 +78,11 @@ async def act(
 
 async def _use(parts: Parts, state: State, tools: Sequence[Tool], call: ToolCall) -> tuple[State, Outcome]:
     shown: dict[str, Any] = {"call_id": call.id, "name": call.name, "arguments": None}
-    said = await parts.guardrail.check_output(state.turn, call.arguments, conversation=state.session_id)
-    # All tools are of the house: what they may see is what their user may.
-    given = await parts.guardrail.restore(state.turn, said.content, conversation=state.session_id, form="json")
     try:
-        if said.decision == "block":
-            raise Blocked(said.reason)
-        shown["arguments"] = _as_read(given)
         tool = next((tool for tool in tools if tool.name == call.name), None)
         if tool is None:
             raise NotFound(f"There is no tool {call.name[:100]}.")
-        arguments = taken(tool, given)
+        shown["arguments"], arguments = await _given(parts, state, tool, call)
         state.feed.emit("tool_call", shown)
         state, outcome = await _carry_out(parts, state, tool, call.id, arguments)
     except AIBoxError as error:
@@ -97,11 +95,39 @@ async def _use(parts: Parts, state: State, tools: Sequence[Tool], call: ToolCall
     return state, outcome
 
 
+async def _given(parts: Parts, state: State, tool: Tool, call: ToolCall) -> tuple[dict[str, Any], Struct]:
+    """The arguments as their user is shown them, and as the tool takes them.
+
+    What does not fit is told before any token is restored: the model reads the message, and it may quote a value.
+    """
+    if len(call.arguments) > MOST_GIVEN:
+        raise ValidationFailed(fields=[{"field": "arguments", "error": f"Longer than {MOST_GIVEN} characters."}])
+    taken(tool, call.arguments)
+    written: dict[str, Any] = msgspec.json.decode(call.arguments or b"{}")
+    given = {name: await _meant(parts, state, text) for name, text in written.items()}
+    try:
+        return given, taken(tool, msgspec.json.encode(given))
+    except ValidationFailed:
+        raise ValidationFailed("What a masked value stands for does not fit here.") from None
+
+
+async def _meant(parts: Parts, state: State, written: Any) -> Any:
+    """A text of the model's, judged as an answer is, with what its tokens stand for. Raises `Blocked`."""
+    if not isinstance(written, str):
+        return written
+    said = await parts.guardrail.check_output(state.turn, written, conversation=state.session_id)
+    if said.decision == "block":
+        raise Blocked(said.reason)
+    # All tools are of the house: what they may see is what their user may.
+    return await parts.guardrail.restore(state.turn, said.content, conversation=state.session_id)
+
+
 async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: Struct) -> tuple[State, Outcome]:
     """Ask where it must be asked, log, act, log. Raises what keeps it from being used at all."""
     decision: Literal["auto", "approved", "approved_with_edits"] = "auto"
-    if tool.asks or state.is_flagged:
+    if state.is_flagged or await _asks(parts, state, tool, given):
         decision, given = await _approved(parts, state, tool, call, given)
+    await parts.recheck(state.turn)  # minutes may have gone by, in which a key was revoked, or a right taken
     use = Use(parts, state, tool, call)
     await parts.log.log(
         state.turn,
@@ -126,6 +152,12 @@ async def _carry_out(parts: Parts, state: State, tool: Tool, call: str, given: S
         raise Internal() from None
     await use.returned(value)
     return await _told(parts, state, value)
+
+
+async def _asks(parts: Parts, state: State, tool: Tool, given: Struct) -> bool:
+    if tool.asks or tool.reaches_others is None:
+        return tool.asks
+    return await tool.reaches_others(parts.services, state.turn, given)
 
 
 class Use:
@@ -216,18 +248,26 @@ async def _cited(parts: Parts, state: State, result: Result) -> tuple[State, obj
 
 async def _told(parts: Parts, state: State, value: object) -> tuple[State, Outcome]:
     """The result as the model and the user may read it."""
-    text = msgspec.json.encode(value).decode()
-    if len(text.encode()) > MOST_BYTES:
-        text = text.encode()[:MOST_BYTES].decode(errors="ignore") + CUT
-    (verdict,) = await parts.guardrail.check_input(
-        state.turn, [text], conversation=state.session_id, external=state.is_external, untrusted=(0,)
+    value = shortened(value, MOST_TOLD)
+    written = list(texts(value))
+    verdicts = await parts.guardrail.check_input(
+        state.turn,
+        written,
+        conversation=state.session_id,
+        external=state.is_external,
+        untrusted=range(len(written)),
     )
-    if verdict.flagged:
+    if any(verdict.flagged for verdict in verdicts):
         state = _flagged(state)
-    if verdict.decision == "block":
+    if any(verdict.decision == "block" for verdict in verdicts):
         return state, Outcome("failed", WITHHELD, WITHHELD)
-    visible = await parts.guardrail.restore(state.turn, verdict.visible, conversation=state.session_id, form="json")
-    return state, Outcome("done", verdict.content, visible)
+    visible = _json(replaced(value, (verdict.visible for verdict in verdicts)))
+    visible = await parts.guardrail.restore(state.turn, visible, conversation=state.session_id, form="json")
+    return state, Outcome("done", _json(replaced(value, (verdict.content for verdict in verdicts))), visible)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _flagged(state: State) -> State:
@@ -241,11 +281,3 @@ def _failed(error: AIBoxError) -> Outcome:
     told = msgspec.json.encode({"error": str(error), "code": error.code, **error.details}).decode()
     wrong = "".join(f" {field['field']}: {field['error']}." for field in error.details.get("fields", ()))
     return Outcome("denied" if isinstance(error, Denied) else "failed", told, f"{error}{wrong}")
-
-
-def _as_read(arguments: str) -> Any:
-    """The arguments as their user is shown them: an object, or what the model wrote in place of one."""
-    try:
-        return msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return arguments

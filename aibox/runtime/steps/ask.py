@@ -28,6 +28,9 @@ USES_TOOLS = ("tools", "tool_shim")
 """The capabilities of a model that can be offered tools."""
 
 MAX_NAME = 100
+MOST_CALLS = 32
+"""So many of the calls that one answer ends with are heard; the model may call again."""
+
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 Messages = list[dict[str, Any]]
@@ -129,7 +132,7 @@ def _named(state: State, calls: Sequence[ToolCall]) -> list[ToolCall]:
     """
     taken = set(state.feed.tools)
     named = []
-    for call in calls:
+    for call in calls[:MOST_CALLS]:
         id = call.id if _ID.fullmatch(call.id) and call.id not in taken else f"call_{uuid7().hex}"
         taken.add(id)
         named.append(ToolCall(id=id, name=call.name.replace("\x00", "")[:MAX_NAME], arguments=call.arguments))

@@ -54,7 +54,7 @@ async def guard_in(parts: Parts, state: State) -> State:
         warn(state)
     return replace(
         state,
-        is_flagged=verdict.flagged,
+        is_flagged=state.is_flagged or verdict.flagged,
         prompt=verdict.content,
         visible=verdict.visible,
         masked=verdict.tokens,

@@ -1,11 +1,14 @@
-"""Step `prepare`: read the branch of the conversation that the question continues."""
+"""Step `prepare`: read the branch of the conversation that the question continues.
+
+What was flagged there is before the model again: in this turn too every tool asks.
+"""
 
 from msgspec.structs import replace
 from sqlalchemy import select
 
 from aibox.runtime.conversations import branch
 from aibox.runtime.models import ItemRow
-from aibox.runtime.steps import Message, Parts, State
+from aibox.runtime.steps import FLAG, Message, Parts, State, trace
 
 
 async def prepare(parts: Parts, state: State) -> State:
@@ -27,4 +30,7 @@ async def prepare(parts: Parts, state: State) -> State:
         kept.append(Message(row.role, row.model_content))
     while kept and kept[-1].role == "assistant":
         kept.pop()  # a prompt begins with the user's word
-    return replace(state, history=tuple(reversed(kept)))
+    is_flagged = any(step["step"] == FLAG for row in rows for step in row.trace)
+    if is_flagged:
+        trace(state, "prepare", "An earlier message may be an attempt at misuse: every tool asks first", done=True)
+    return replace(state, history=tuple(reversed(kept)), is_flagged=is_flagged)

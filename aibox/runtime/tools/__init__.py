@@ -21,7 +21,7 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True):
-    """What a tool gave: any JSON value, or passages that the answer may rest on and cite."""
+    """What a tool gave: a JSON value whose texts are all judged, or passages that the answer may rest on and cite."""
 
     value: object = None
     found: tuple[Found, ...] = ()
@@ -31,6 +31,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     """A tool. `needs` are the permissions of what it does, `scope` the one that an API key must have.
 
     One that `asks` is never used before its user approves: it does what cannot be taken back, or what others see.
+    `reaches_others` says for given arguments whether others see it; then it asks as well.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...]
     scope: str
     asks: bool = False
+    reaches_others: Callable[[Services, Turn, Any], Awaitable[bool]] | None = None
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -52,10 +54,16 @@ class Tool(Struct, frozen=True, kw_only=True):
 
     def is_for(self, turn: Turn) -> bool:
         """Whether the turn's principal may use it."""
-        principal = turn.principal
-        if principal.scopes is not None and self.scope not in principal.scopes:
-            return False
-        return all(map(principal.may, (f"tools.{self.name}", *self.needs)))
+        return self.is_permitted(turn) and self.is_in_scope(turn)
+
+    def is_permitted(self, turn: Turn) -> bool:
+        """Whether the rights of the turn's principal are enough for it."""
+        return all(map(turn.principal.may, (f"tools.{self.name}", *self.needs)))
+
+    def is_in_scope(self, turn: Turn) -> bool:
+        """Whether it is among what the turn's API key is for, if it is one."""
+        scopes = turn.principal.scopes
+        return scopes is None or self.scope in scopes
 
 
 def taken(tool: Tool, arguments: bytes | str) -> Struct:

@@ -3,7 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from msgspec import Meta, Struct
 
 from aibox.core.errors import NotFound
@@ -63,6 +62,10 @@ async def _update(services: Services, turn: Turn, given: UpdateArguments) -> Res
     return Result(_told(await services.memories.update(turn, given.memory_id, given.content)))
 
 
+async def _is_shared(services: Services, turn: Turn, given: UpdateArguments) -> bool:
+    return (await _here(services, turn, given.memory_id)).visibility != "private"
+
+
 async def _delete(services: Services, turn: Turn, given: OneArguments) -> Result:
     await _here(services, turn, given.memory_id)
     await services.memories.delete(turn, given.memory_id)
@@ -83,11 +86,12 @@ def _is_here(turn: Turn, memory: Memory) -> bool:
 
 
 def _told(memory: Memory) -> dict[str, object]:
+    """Its id and time are no texts: nothing is to be masked in them."""
     return {
-        "id": str(memory.id),
+        "id": memory.id,
         "content": memory.content,
         "kind": memory.kind,
-        "updated_at": msgspec.to_builtins(memory.updated_at),
+        "updated_at": memory.updated_at,
     }
 
 
@@ -132,6 +136,7 @@ TOOLS = (
         description="Correct what a memory says; its earlier words stay in its history.",
         arguments=UpdateArguments,
         act=_update,
+        reaches_others=_is_shared,
         needs=(*READ, *WRITE),
         scope="memory",
     ),

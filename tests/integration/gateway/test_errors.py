@@ -25,6 +25,11 @@ async def test_a_body_that_is_no_json_is_a_bad_request(door: Door, body: bytes) 
     assert answer.json == {"error": "The body is not valid JSON.", "code": "bad_request", "turn_id": None}
 
 
+async def test_a_body_that_is_nested_too_deeply_is_a_bad_request(door: Door) -> None:
+    answer = await post(door, b'{"name":' * 50_000, JSON)
+    assert (answer.status, answer.code) == (400, "bad_request")
+
+
 async def test_an_unknown_field_is_named(door: Door) -> None:
     answer = await post(door, b'{"name":"a","role":"owner"}', JSON)
     assert (answer.status, answer.code) == (422, "unknown_field")

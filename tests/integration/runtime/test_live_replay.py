@@ -144,10 +144,23 @@ async def test_an_unknown_wish_is_refused(one: Served) -> None:
 async def test_a_turn_of_another_or_without_a_prompt_or_erased_is_not_asked_again(one: Served) -> None:
     turn_id = await asked(one)
     reported = (await one.client.post("/v1/audit", json={"action": "a.b"})).json()["turn_id"]
-    async with await one.member("bob@example.com", "models") as bob:
+    async with await one.member("bob@example.com", "models", "audit:read") as bob:
         assert (await bob.post(f"/v1/audit/turns/{turn_id}/replay/live")).status_code == 404
     assert (await one.client.post(f"/v1/audit/turns/{reported}/replay/live")).json()["code"] == "not_replayable"
 
     await one.client.post("/v1/audit/erase", json={})
 
     assert (await one.client.post(f"/v1/audit/turns/{turn_id}/replay/live")).json()["code"] == "not_replayable"
+
+
+async def test_a_key_for_models_alone_does_not_read_what_a_turn_answered(one: Served) -> None:
+    turn_id = await asked(one)
+    for scopes, status in ((("models",), 403), (("audit:read",), 403), (("models", "audit:read"), 200)):
+        turn = one.turn
+        ada = await one.system.identity.user_by_email(turn, "ada@example.com")
+        key = await one.system.identity.create_key(turn, user_id=ada.id, name="narrow", scopes=scopes)
+        await one.system.log.end(turn, "sealed")
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = await one.client.post(f"/v1/audit/turns/{turn_id}/replay/live", headers=headers)
+        assert answer.status_code == status, scopes
+        assert ("forty-two" in answer.text) == (status == 200)

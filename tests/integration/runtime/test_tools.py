@@ -10,10 +10,16 @@ import httpx
 import pytest
 
 from aibox.core.connections import Urls
+from aibox.memory import MAX_CONTENT
 from aibox.runtime import Settings as RuntimeSettings
+from aibox.runtime.approvals import MOST_OPEN
+from aibox.runtime.steps.act import MOST_TOLD
+from aibox.runtime.steps.ask import MOST_CALLS
+from aibox.runtime.steps.texts import CUT
 from aibox.runtime.tools.catalogue import TOOLS
 from tests.installation import events
 from tests.integration.runtime.test_chat import question, stream
+from tests.integration.runtime.test_trace import SUSPICIOUS
 from tests.stub_upstream import says, uses
 from tests.system import Served, served
 
@@ -243,6 +249,69 @@ async def test_a_value_with_a_quote_is_restored_as_json(handy: Served) -> None:
     assert named(told, "tool_result")[0]["state"] == "done"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"content": "x", "kind": "<EMAIL_ADDRESS_1>"}, {"content": "x", "<EMAIL_ADDRESS_1>": "y"}],
+    ids=["wrong-value", "unknown-member"],
+)
+async def test_a_message_about_arguments_quotes_a_token_and_not_what_it_stands_for(
+    handy: Served, given: dict[str, str]
+) -> None:
+    told = await ask(handy, "Write to bob@example.com", uses(("memory_store", given)), says("Sorry."))
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert "<EMAIL_ADDRESS_1>" in handy.stub.requests[-1]["messages"][-1]["content"]
+    assert "bob@example.com" not in json.dumps(handy.stub.requests)
+
+
+async def test_a_value_that_no_longer_fits_once_its_token_is_restored_is_not_quoted_either(handy: Served) -> None:
+    address = f"{'b' * 60}@example.com"
+    long = "x" * (MAX_CONTENT - 20) + "<EMAIL_ADDRESS_1>"
+    told = await ask(handy, f"Write to {address}", uses(("memory_store", {"content": long})), says("Sorry."))
+    assert "does not fit" in named(told, "tool_result")[0]["content"]
+    assert address not in json.dumps(handy.stub.requests)
+
+
+@pytest.mark.parametrize(
+    ("secret", "page"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE", "The key:\n{}"),
+        ("AKIAIOSFODNN7EXAMPLE", "The key:\t{}"),
+        ("Tr0ub4dor-and-3-kilos", 'password = "{}"'),
+    ],
+    ids=["after-a-line-break", "after-a-tab", "in-quotes"],
+)
+async def test_a_secret_in_a_result_is_taken_out_however_json_would_spell_it(
+    handy: Served, secret: str, page: str
+) -> None:
+    body = {"topic": "access", "content": f"# Access\n\n{page.format(secret)}\n"}
+    assert (await handy.client.post("/v1/knowledge/wiki", json=body)).status_code == 201
+    told = await ask(handy, "How do I get in?", uses(("wiki_read", {"topic": "access"})), says("So."))
+    (result,) = named(told, "tool_result")
+    assert (result["state"], "<SECRET>" in result["content"]) == ("done", True)
+    assert secret not in json.dumps(handy.stub.requests) + json.dumps(told)
+
+
+async def test_of_a_long_result_so_much_is_told_and_it_says_so(handy: Served) -> None:
+    page = "# Long\n\n" + "A line of the page.\n" * 5000
+    await handy.client.post("/v1/knowledge/wiki", json={"topic": "long", "content": page})
+    await ask(handy, "Read it.", uses(("wiki_read", {"topic": "long"})), says("It is long."))
+    told = json.loads(handy.stub.requests[-1]["messages"][-1]["content"])
+    assert told["content"].endswith(CUT)
+    assert len(told["content"]) <= MOST_TOLD + len(CUT)
+
+
+async def test_of_the_calls_of_one_answer_so_many_are_heard(handy: Served) -> None:
+    told = await ask(handy, "Do it.", uses(*[("memory_list", {})] * (MOST_CALLS + 10)), says("Done."))
+    assert len(named(told, "tool_result")) == MOST_CALLS
+    assert [m["role"] for m in handy.stub.requests[-1]["messages"]].count("tool") == MOST_CALLS
+
+
+async def test_arguments_without_an_end_are_refused(handy: Served) -> None:
+    told = await ask(handy, "Do it.", uses(("wiki_write", '{"topic":' * 40_000)), says("No."))
+    assert "Longer than" in named(told, "tool_result")[0]["content"]
+    assert named(told, "done")[0]["finish_reason"] == "stop"
+
+
 async def test_an_order_in_a_result_flags_the_turn_and_the_next_tool_asks(handy: Served) -> None:
     await handy.client.post("/v1/memory", json={"content": "What is a system prompt?", "memory_type": "user"})
     begun = asyncio.create_task(
@@ -260,6 +329,23 @@ async def test_an_order_in_a_result_flags_the_turn_and_the_next_tool_asks(handy:
     told = await begun
     assert [result["state"] for result in named(told, "tool_result")][1] == "denied"
     assert RED not in await remembered(handy)
+
+
+async def test_a_tool_asks_in_the_turns_that_follow_a_flagged_one_too(handy: Served) -> None:
+    first = await ask(handy, SUSPICIOUS, says("I see."))
+    assert "flag" in [data["step"] for data in named(first, "trace_update")]
+    session = named(first, "done")[0]["session_id"]
+    for text in ("Go on.", "And now?"):
+        begun = asyncio.create_task(
+            ask(handy, text, uses(("memory_store", {"content": RED})), says("Done."), session_id=session)
+        )
+        (asked,) = await pending(handy)
+        assert (asked["tool"], asked["risk"]) == ("memory_store", "prompt_injection")
+        await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+        await begun
+    fresh = await ask(handy, "Note it.", uses(("memory_store", {"content": RED})), says("Kept."))
+    assert named(fresh, "approval_required") == []
+    assert await remembered(handy) == [RED]
 
 
 async def pending(served: Served, client: httpx.AsyncClient | None = None) -> list[dict[str, Any]]:
@@ -308,6 +394,18 @@ async def test_a_tool_that_asks_waits_and_does_what_its_user_says(handy: Served,
     assert (again.status_code, again.json()["code"]) == (409, "approval_closed")
 
 
+async def test_a_memory_that_others_see_is_changed_only_where_its_user_approves(handy: Served) -> None:
+    body = {"content": "We meet on Mondays.", "memory_type": "project", "visibility": "team"}
+    memory = (await handy.client.post("/v1/memory", json=body)).json()["id"]
+    update = uses(("memory_update", {"memory_id": memory, "content": "We meet on Fridays."}))
+    asking = asyncio.create_task(ask(handy, "Correct it.", update, says("As you wish.")))
+    (asked,) = await pending(handy)
+    assert (asked["tool"], asked["risk"]) == ("memory_update", "tool")
+    await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    assert named(await asking, "tool_result")[0]["state"] == "denied"
+    assert await remembered(handy) == ["We meet on Mondays."]
+
+
 async def test_an_approval_with_other_arguments_uses_those(handy: Served) -> None:
     asking = asyncio.create_task(
         ask(handy, "Write it.", uses(("wiki_write", {"topic": "colours", "content": "# Red"})), says("Done."))
@@ -339,6 +437,89 @@ async def test_an_approval_is_its_users_alone(handy: Served) -> None:
         assert (tried.status_code, tried.json()["code"]) == (404, "not_found")
     await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
     await asking
+
+
+async def member_of(served: Served, role: dict[str, Any], email: str) -> None:
+    """The person has the role `talker` from here on, and no other."""
+    made = {"name": "talker", "label": "Talker", "permissions": role}
+    assert (await served.client.post("/v1/admin/roles", json=made)).status_code == 201
+    turn = served.turn
+    person = await served.system.identity.user_by_email(turn, email)
+    await served.system.identity.set_roles(turn, person.id, ["talker"])
+    await served.system.log.end(turn, "sealed")
+
+
+async def key_of(served: Served, email: str, *scopes: str) -> tuple[httpx.AsyncClient, str]:
+    """A client with another API key of the person, and the key's id."""
+    turn = served.turn
+    person = await served.system.identity.user_by_email(turn, email)
+    key = await served.system.identity.create_key(turn, user_id=person.id, name="other", scopes=scopes)
+    await served.system.log.end(turn, "sealed")
+    client = httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    keys = await served.system.identity.keys(turn, user_id=person.id)
+    return client, next(known.id for known in keys if known.name == "other")
+
+
+ADA, WRITE = "ada@example.com", uses(("wiki_write", {"topic": "colours", "content": "# Red"}))
+
+
+async def test_a_key_without_the_tools_scope_does_not_let_it_act_but_may_deny(handy: Served) -> None:
+    narrow, _ = await key_of(handy, ADA, "chat")
+    asking = asyncio.create_task(ask(handy, "Write it.", WRITE, says("Done.")))
+    (asked,) = await pending(handy)
+    path = f"/v1/user/approvals/{asked['approval_id']}"
+    for body in (None, {"arguments": {"topic": "colours", "content": "# Mine"}}):
+        tried = await narrow.post(f"{path}/approve", json=body)
+        assert (tried.status_code, tried.json()["code"]) == (403, "insufficient_scope")
+    assert (await narrow.post(f"{path}/deny")).json()["status"] == "denied"
+    assert named(await asking, "tool_result")[0]["state"] == "denied"
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
+
+
+async def test_who_has_lost_the_right_meanwhile_does_not_let_a_tool_act(handy: Served) -> None:
+    bob = await handy.member("bob@example.com", "chat", "knowledge")
+    handy.stub.next_frames = [WRITE, says("Done.")]
+    asking = asyncio.create_task(stream(bob, question("Write it.")))
+    (asked,) = await pending(handy, bob)
+    await member_of(handy, {"chat": True}, "bob@example.com")
+    tried = await bob.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
+    assert (tried.status_code, tried.json()["code"]) == (403, "forbidden")
+    assert (await asking)[-1][1]["code"] == "session_revoked"
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
+
+
+async def test_a_tool_does_not_act_for_a_key_that_was_revoked_while_it_waited(handy: Served) -> None:
+    other, id = await key_of(handy, ADA, "chat", "knowledge")
+    handy.stub.next_frames = [WRITE, says("Done.")]
+    asking = asyncio.create_task(stream(other, question("Write it.")))
+    (asked,) = await pending(handy)
+    turn = handy.turn
+    person = await handy.system.identity.user_by_email(turn, ADA)
+    await handy.system.identity.revoke_key(turn, user_id=person.id, key_id=id)
+    await handy.system.log.end(turn, "sealed")
+    assert (await asking)[-1][1]["code"] == "session_revoked"
+    approved = await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/approve")
+    assert approved.json()["status"] == "approved"
+    await handy.outcome(asked["run_id"])
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
+    runs = (await handy.client.get(f"/v1/conversations/{asked['session_id']}/runs")).json()["runs"]
+    assert (runs[0]["status"], runs[0]["code"]) == ("failed", "session_revoked")
+
+
+async def test_no_more_waits_for_a_person_than_they_can_answer(handy: Served) -> None:
+    handy.stub.script = lambda asked: "ok" if asked["messages"][-1]["role"] == "user" else "echo"
+    handy.stub.frames = WRITE
+    waiting = [asyncio.create_task(stream(handy.client, question("Write it."))) for _ in range(MOST_OPEN)]
+    while len(open := await pending(handy)) < MOST_OPEN:
+        await asyncio.sleep(0.1)
+    handy.stub.frames = None
+    told = await ask(handy, "Write it.", WRITE, says("I could not."))
+    assert named(told, "tool_result")[0]["state"] == "failed"
+    assert "too_many_approvals" in handy.stub.requests[-1]["messages"][-1]["content"]
+    for asked in open:
+        await handy.client.post(f"/v1/user/approvals/{asked['approval_id']}/deny")
+    await asyncio.gather(*waiting)
+    assert (await handy.client.get("/v1/knowledge/wiki/colours")).status_code == 404
 
 
 async def test_an_approval_that_nobody_gives_expires_and_the_model_is_told(urls: Urls, tmp_path: Path) -> None:

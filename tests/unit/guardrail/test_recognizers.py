@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import spacy
+from spacy.tokens import Doc
 
 from aibox.core.errors import BootRefused
 from aibox.core.turn import Turn, system_turn
 from aibox.guardrail import GuardrailUnavailable, JudgeSettings, Policy, Settings
 from aibox.guardrail.classifier import classify
 from aibox.guardrail.credentials import find_credentials
-from aibox.guardrail.engine import Engine
+from aibox.guardrail.engine import LONGEST_RUN, Engine, Pieces
 from aibox.guardrail.judge import Judge, read
 from aibox.guardrail.policy import resolve
 from aibox.guardrail.rules import FLAGGING_RISK
@@ -242,3 +244,27 @@ def test_principles_that_cannot_be_read_stop_the_start(tmp_path: Path, content: 
 
     with pytest.raises(BootRefused):
         read(path)
+
+
+def test_a_text_without_spaces_is_searched_at_once() -> None:
+    """It took the square of its length, minutes for this one, and nothing else ran in the process meanwhile."""
+    text = '{"content":' * 90_000
+    found = ENGINE.find(f"{text}ada@example.com", ["EMAIL_ADDRESS"])
+    assert [(span.start, span.kind) for span in found] == [(len(text), "EMAIL_ADDRESS")]
+
+
+def test_a_long_run_reaches_the_language_model_in_pieces_and_names_keep_their_places() -> None:
+    run = '{"a":' * 500
+    text = f"{run} Yesterday Angela Merkel flew to Paris. {run}"
+    found = {text[span.start : span.end] for span in ENGINE.find(text, ["PERSON", "LOCATION"])}
+    assert {"Angela Merkel", "Paris"} <= found
+
+    asked: list[str] = []
+    blank = spacy.blank("en")
+
+    def tokenizer(piece: str) -> Doc:
+        asked.append(piece)
+        return blank.tokenizer(piece)
+
+    assert Pieces(tokenizer)(text).text == text
+    assert max(len(word) for piece in asked for word in piece.split()) <= LONGEST_RUN
