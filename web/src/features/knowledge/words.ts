@@ -67,7 +67,9 @@ export function placeText({ section, page, title }: Place): string {
 
 /** How good a passage is in short: what the reranker says, on its own scale, else the joined ranks. */
 export function scoreText(scores: Result["scores"]): string {
-  return typeof scores.rerank !== "number" ? `${Math.round((scores.fused ?? 0) * 100)} of 100` : `relevance ${scores.rerank.toFixed(2)}`;
+  return typeof scores.rerank !== "number"
+    ? `${Math.round((scores.fused ?? 0) * 100)} of 100`
+    : `relevance ${scores.rerank.toFixed(2)}`;
 }
 
 export function scoreLines({
