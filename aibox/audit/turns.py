@@ -37,7 +37,7 @@ def class_of(event_type: str) -> str:
 
 async def visible(session: AsyncSession, turn: Turn, turn_id: UUID) -> Row:
     """The turn with its entry, if the principal may see it: its own, or any with `view_audit_log`; else NotFound."""
-    row = (await session.execute(TURN, {"turn": turn_id})).mappings().one_or_none()
+    row = (await session.execute(TURN, {"tenant": turn.tenant, "turn": turn_id})).mappings().one_or_none()
     principal = turn.principal
     if row is None or principal.kind == "anonymous":
         raise NotFound()
@@ -56,7 +56,11 @@ class Artifacts:
     async def open(self, turn: Turn, turn_id: UUID, commitments: Collection[str]) -> dict[str, tuple[bytes, bytes]]:
         """Salt and data by commitment; what was erased is missing. The caller has asked `visible`."""
         async with self._db.read(turn) as session:
-            rows = (await session.execute(ARTIFACTS, {"turn": turn_id, "wanted": sorted(commitments)})).all()
+            rows = (
+                await session.execute(
+                    ARTIFACTS, {"tenant": turn.tenant, "turn": turn_id, "wanted": sorted(commitments)}
+                )
+            ).all()
         keys: dict[str, DataKey | None] = {}
         found = {}
         for commitment, kid, sealed in rows:
@@ -75,8 +79,9 @@ SELECT t.turn, t.principal, t.outcome, t.started_us, e.origin, e.idx, e.data, e.
 FROM core.turn t
 LEFT JOIN audit.entry e ON e.tenant = t.tenant AND e.turn = t.turn
 LEFT JOIN audit.log l ON l.origin = e.origin
-WHERE t.turn = :turn
+WHERE t.tenant = :tenant AND t.turn = :turn
 """)
 ARTIFACTS = text("""
-SELECT commitment, kid, sealed FROM core.artifact WHERE turn = :turn AND commitment = ANY (:wanted)
+SELECT commitment, kid, sealed FROM core.artifact
+WHERE tenant = :tenant AND turn = :turn AND commitment = ANY (:wanted)
 """).bindparams(bindparam("wanted", type_=ARRAY(TEXT)))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from aibox.core.errors import AIBoxError, Forbidden
+from aibox.core.errors import AIBoxError, Forbidden, TooLarge
 from aibox.core.events import Event
 from aibox.core.turn import Turn
 from aibox.router import ModelRouter, Reranker
@@ -83,6 +83,13 @@ class GuardrailUnavailable(AIBoxError):
     status = 503
     code = "guardrail_unavailable"
     sentence = "The safety check could not be carried out, so nothing was sent."
+
+
+class TooLongToScan(TooLarge):
+    """The text is longer than names are looked for in time; a model in this house needs no such look by default."""
+
+    code = "too_long_to_scan"
+    sentence = "The text is too long to be checked for names. Send it in parts, or to a model in this house."
 
 
 class Blocked(Forbidden):

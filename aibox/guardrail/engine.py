@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from aibox.guardrail import Settings
+from aibox.guardrail import Settings, TooLongToScan
 from aibox.guardrail.text import Span
 
 NAMED = frozenset({"PERSON", "LOCATION"})
@@ -20,6 +20,9 @@ UNUSED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "senter")
 """Parts of a spaCy pipeline that no recognizer here reads; they would take half the time."""
 
 THRESHOLD = 0.5
+
+MOST_NAMED = 120_000
+"""Characters: the names model reads some 3,000 words a second, and its thread goes on when nobody waits for it."""
 
 LONGEST_RUN = 1000
 """A run of characters without a space that is longer is no word; it is cut into pieces of so many."""
@@ -65,7 +68,10 @@ class Engine:
                 self._patterns = _patterns_engine(self._further)
 
     def find(self, text: str, kinds: Collection[str]) -> list[Span]:
-        """Spans of these kinds, unsettled. Raises whatever a recognizer raises, TimeoutError among it."""
+        """Spans of these kinds, unsettled.
+
+        Raises `TooLongToScan`, and whatever a recognizer raises, TimeoutError among it.
+        """
         spans: list[Span] = []
         formed = [kind for kind in kinds if kind not in NAMED]
         if formed:
@@ -73,6 +79,8 @@ class Engine:
             spans += _analyze(self._patterns, text, [*formed, *self._further_kinds])
         named = [kind for kind in kinds if kind in NAMED]
         if named:
+            if len(text) > MOST_NAMED:
+                raise TooLongToScan()
             with self._lock:
                 if self._names is None:
                     self._names = _names_engine(self._settings)

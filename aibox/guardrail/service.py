@@ -35,6 +35,7 @@ from aibox.guardrail import (
     PartUnscanned,
     Policy,
     Settings,
+    TooLongToScan,
     Verdict,
 )
 from aibox.guardrail.engine import Engine
@@ -237,6 +238,8 @@ class GuardrailService:
         loop = asyncio.get_running_loop()
         try:
             return await asyncio.wait_for(loop.run_in_executor(self._threads, act), self._settings.timeout_seconds)
+        except TooLongToScan:
+            raise
         except Exception as error:
             # Every caller relies on it: whatever goes wrong in a scanner, from a slow pattern to a model that does not
             # load, the check refuses and nothing passes.

@@ -18,7 +18,7 @@ from aibox.core.connections import Settings as ConnectionSettings
 from aibox.core.db import Database
 from aibox.core.errors import BadRequest, StateUnavailable, ValidationFailed
 from aibox.core.turn import Principal, Turn, begin
-from aibox.guardrail import Blocked, Guardrail, GuardrailUnavailable, Policy, Profile, Settings
+from aibox.guardrail import Blocked, Guardrail, GuardrailUnavailable, Policy, Profile, Settings, TooLongToScan
 from aibox.guardrail.engine import Engine
 from aibox.guardrail.recognizers import Strict
 from aibox.guardrail.service import GuardrailService
@@ -525,3 +525,10 @@ async def test_an_order_of_our_own_module_is_not_judged_for_injection(guardrail:
     answer = await guardrail.guarded(Echo()).complete(user(), ModelCall(model="default", body=body))
 
     assert answer.text == "Hi"
+
+
+async def test_who_sends_more_than_is_looked_through_in_time_is_told_so(guardrail: GuardrailService) -> None:
+    with pytest.raises(TooLongToScan):
+        await guardrail.check_input(user(), ["word " * 30_000], external=True)
+    (inside,) = await guardrail.check_input(user(), ["word " * 30_000])
+    assert inside.decision == "allow"

@@ -3,10 +3,10 @@
 import pytest
 from presidio_analyzer import Pattern
 
-from aibox.guardrail import MASKS
+from aibox.guardrail import MASKS, TooLongToScan
 from aibox.guardrail.abuse import ABUSE
 from aibox.guardrail.credentials import find_credentials
-from aibox.guardrail.engine import Engine
+from aibox.guardrail.engine import MOST_NAMED, Engine
 from aibox.guardrail.recognizers import Strict
 from aibox.guardrail.rules import PROMPT_INJECTION, fold, judge
 from aibox.guardrail.text import SECRET, Span, replace, settle
@@ -210,3 +210,14 @@ def test_a_secret_swallows_what_it_touches_and_else_the_longer_wins() -> None:
 
     assert settle(spans) == [Span(0, 9, SECRET), Span(20, 30, "PHONE_NUMBER")]
     assert replace("abcdefghij", [Span(0, 9, SECRET)], lambda span: f"<{span.kind}>") == "<SECRET>j"
+
+
+def test_a_text_that_takes_too_long_to_look_for_names_in_is_refused_at_once_and_patterns_still_read_it(
+    engine: Engine,
+) -> None:
+    text = "word " * (MOST_NAMED // 5) + "a@x.org"
+
+    assert [span.kind for span in engine.find(text, ["EMAIL_ADDRESS"])] == ["EMAIL_ADDRESS"]
+    with pytest.raises(TooLongToScan) as refused:
+        engine.find(text, ["PERSON", "EMAIL_ADDRESS"])
+    assert (refused.value.status, refused.value.code) == (413, "too_long_to_scan")

@@ -7,7 +7,6 @@ import { Button } from "../../ui/Button";
 import { Failure } from "../../ui/Failure";
 import { Notice } from "../../ui/Notice";
 import { SkeletonRows } from "../../ui/Skeleton";
-import { Markdown } from "../markdown/Markdown";
 import { memoryQuery } from "../memory/queries";
 import { ArgumentsForm } from "./ArgumentsForm";
 import { beyondArguments } from "./arguments";
@@ -134,7 +133,8 @@ function Wanted({ tool, given }: { tool: string; given: Approval["arguments"] })
           </span>
         </p>
         <Quote>
-          <Markdown text={content} />
+          {/* As it is written: rendered, what a link defines and nobody sees would be approved unseen. */}
+          <Plain>{content}</Plain>
         </Quote>
       </>
     );
