@@ -40,7 +40,8 @@ def _compiled(form: str) -> Any:
     return regex.compile(form)
 
 
-_BEFORE = r"(?<![A-Za-z0-9_])"
+_BEFORE = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
+"""No word goes on here; in JSON's spelling a line break ends with a letter."""
 _AFTER = r"(?![A-Za-z0-9_-])"
 
 CREDENTIALS = (

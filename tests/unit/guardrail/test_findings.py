@@ -1,5 +1,6 @@
 """What counts as a secret, as personal data, as an injection, as abuse."""
 
+import msgspec
 import pytest
 from presidio_analyzer import Pattern
 
@@ -221,3 +222,11 @@ def test_a_text_that_takes_too_long_to_look_for_names_in_is_refused_at_once_and_
     with pytest.raises(TooLongToScan) as refused:
         engine.find(text, ["PERSON", "EMAIL_ADDRESS"])
     assert (refused.value.status, refused.value.code) == (413, "too_long_to_scan")
+
+
+@pytest.mark.parametrize("before", ["\n", "\t", "\r\n", "region = eu\n"])
+def test_a_secret_after_a_line_break_is_found_in_json_too(before: str) -> None:
+    text = msgspec.json.encode({"result": f"{before}AKIAIOSFODNN7EXAMPLE"}).decode()
+    assert [text[span.start : span.end] for span in find_credentials(text)] == ["AKIAIOSFODNN7EXAMPLE"]
+    nested = msgspec.json.encode({"content": text}).decode()
+    assert [nested[span.start : span.end] for span in find_credentials(nested)] == ["AKIAIOSFODNN7EXAMPLE"]
