@@ -59,7 +59,7 @@ MOST_DOLLARS: Final = Decimal(1_000_000_000)
 _CENT: Final = Decimal("0.01")
 _MILLIONTH: Final = Decimal("0.000001")
 
-_SUBJECTS = {"tenant": "the workspace", "user": "this person", "key": "this API key", "agent": "this agent"}
+_SUBJECTS = {"tenant": "the organisation", "user": "this person", "key": "this API key", "agent": "this agent"}
 
 _DUE = """
 SELECT b.tenant, b.id, b.subject, b.subject_id, b.period, b.limit_usd, b.soft_pct, s.starts, s.spent_usd

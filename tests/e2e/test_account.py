@@ -152,6 +152,7 @@ def test_an_authenticator_app_is_set_up_by_its_first_code_and_ten_recovery_codes
     Secrets.recovery = page.get_by_test_id("recovery-codes").locator("li").all_inner_texts()
     assert len(set(Secrets.recovery)) == 10
     with page.expect_download() as download:
+        expect(page.get_by_role("link", name="Save as a file")).to_be_focused()
         page.get_by_role("link", name="Save as a file").click()
     saved = download.value.path().read_text()
     assert all(code in saved for code in Secrets.recovery)

@@ -161,7 +161,7 @@ def test_what_a_tool_asks_for_can_be_changed_first(page: Page, one: Installation
     stub.next_frames = [uses(("wiki_write", {"topic": "colours", "content": "# Red"})), says("Written.")]
     answer = ask(page, "Write it down for all.")
     approval = answer.get_by_role("region", name="AIBox wants to write a wiki page")
-    expect(approval.get_by_role("heading", name="Red")).to_be_visible(timeout=WAIT_MS)
+    expect(approval.get_by_text("# Red", exact=True)).to_be_visible(timeout=WAIT_MS)  # as it is written
     expect(approval).to_contain_text("Others will see it.")
     approval.get_by_role("button", name="Edit").click()
     approval.get_by_label("Content").fill("")

@@ -78,7 +78,7 @@ async def test_a_used_up_budget_refuses_before_the_model_hears_anything(
     code, sentence = read(answer.json())
     assert (answer.status_code, code.split("/")[0]) == (402, "budget_exceeded")
     assert code in ("budget_exceeded", "budget_exceeded/billing_error")
-    assert sentence.startswith("The monthly budget of the workspace does not cover this request")
+    assert sentence.startswith("The monthly budget of the organisation does not cover this request")
     assert answer.json()["budget"]["subject"] == "tenant"
     assert one.stub.requests == []
     turn_id = answer.headers["x-aibox-turn-id"]

@@ -1,6 +1,6 @@
 // Ten recovery codes, shown this once: to copy, to save as a file, and to confirm that they are kept.
 import { Download } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Button } from "../../ui/Button";
 import { CopyButton } from "../../ui/copy";
 import { codesFile } from "./codes";
@@ -15,6 +15,11 @@ interface RecoveryCodesProps {
 export function RecoveryCodes({ codes, account, onDone }: RecoveryCodesProps) {
   const [kept, setKept] = useState(false);
   const file = useFile(codesFile(codes, account));
+  const save = useRef<HTMLAnchorElement>(null);
+  // Else a window's Close has the focus, and one Enter loses the codes. Before it has an address it takes none.
+  useEffect(() => {
+    if (file) save.current?.focus();
+  }, [file]);
   return (
     <div>
       <p className="text-ink-2">
@@ -33,6 +38,7 @@ export function RecoveryCodes({ codes, account, onDone }: RecoveryCodesProps) {
       </div>
       <div className="mt-3 flex items-center gap-2">
         <a
+          ref={save}
           href={file}
           download="aibox-recovery-codes.txt"
           onClick={() => setKept(true)}
