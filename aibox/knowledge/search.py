@@ -142,8 +142,8 @@ class Finder:
             log.warning("knowledge.not_reranked", error=getattr(error, "code", "timeout"))
             return Search(tuple(found[:limit]), degraded or "rerank")
         order = sorted(zip(relevance, shown, strict=True), key=lambda item: -item[0])
-        ranked = [_with_relevance(one, score, place) for place, (score, one) in enumerate(order, 1)]
-        return Search((*ranked, *rest)[:limit], degraded)
+        best = [_with_relevance(one, score, place) for place, (score, one) in enumerate(order, 1)]
+        return Search((*best, *rest)[:limit], degraded)
 
     def _is_near(self, found: Found) -> bool:
         meaning = found.scores.meaning
