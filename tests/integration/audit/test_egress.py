@@ -26,6 +26,9 @@ SQUID = shutil.which("squid", path="/usr/sbin:/usr/bin")
 RULES = Path(aibox.__file__).parents[1] / "deploy" / "squid" / "aibox.conf"
 WAIT_SECONDS = 20.0
 
+AS_PROXY = ("setpriv", "--reuid", "proxy", "--regid", "proxy", "--init-groups") if os.getuid() == 0 else ()
+"""Squid does not run as root; anybody else runs it as themselves."""
+
 pytestmark = pytest.mark.skipif(SQUID is None, reason="Squid is not installed (apt-get install squid)")
 
 
@@ -37,7 +40,8 @@ class Proxy:
         self.log = folder / "log" / "aibox.jsonl"
         for name in ("log", "run"):
             (folder / name).mkdir()
-            shutil.chown(folder / name, "proxy", "proxy")
+            if AS_PROXY:
+                shutil.chown(folder / name, "proxy", "proxy")
         (folder / "hosts").write_text("127.0.0.1 there.test inside.openai.com\n")
         ours = RULES.read_text()
         assert "/var/log/squid/" in ours
@@ -76,7 +80,7 @@ class Proxy:
 
     def _command(self, *options: str) -> list[str | Path]:
         assert SQUID is not None
-        return ["setpriv", "--reuid", "proxy", "--regid", "proxy", "--init-groups", SQUID, *options, "-f", self._config]
+        return [*AS_PROXY, SQUID, *options, "-f", self._config]
 
 
 @pytest.fixture

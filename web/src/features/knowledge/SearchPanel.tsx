@@ -98,7 +98,7 @@ function ResultCard({ result, onOpen }: { result: Result; onOpen: () => void }) 
 function ScoreList({ result }: { result: Result }) {
   return (
     <dl className="mt-1 flex flex-wrap gap-x-4 gap-y-0.5 text-xs text-ink-3">
-      {scoreLines(result).map(({ label, value }) => (
+      {scoreLines(result.scores).map(({ label, value }) => (
         <div key={label} className="flex gap-1">
           <dt>{label}</dt>
           <dd className="text-ink-2 tabular-nums">{value}</dd>

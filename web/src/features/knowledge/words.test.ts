@@ -36,7 +36,7 @@ test("a passage without a page says its section alone", () => {
 });
 
 test("only the scores that exist are shown", () => {
-  expect(scoreLines({ score: 0.914, scores: { meaning: 0.5, meaning_rank: 1, words_rank: null } })).toEqual([
+  expect(scoreLines({ meaning: 0.5, meaning_rank: 1, words_rank: null, fused: 0.914 })).toEqual([
     { label: "Score", value: "0.91" },
     { label: "Near in meaning", value: "0.50" },
     { label: "Rank by meaning", value: "1" },
@@ -47,4 +47,10 @@ test("a passage has the reranker's relevance where there is one, on its own scal
   const scores = { meaning: 0.5, meaning_rank: 1, words_rank: null, fused: 0.984, rerank: null };
   expect(scoreText(scores)).toBe("98 of 100");
   expect(scoreText({ ...scores, rerank: -3.456 })).toBe("relevance -3.46");
+  expect(scoreLines({ ...scores, rerank: -3.456 }).map(({ label }) => label)).toEqual([
+    "Joined ranks",
+    "Near in meaning",
+    "Rank by meaning",
+    "Reranker",
+  ]);
 });

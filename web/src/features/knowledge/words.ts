@@ -72,12 +72,10 @@ export function scoreText(scores: Result["scores"]): string {
     : `relevance ${scores.rerank.toFixed(2)}`;
 }
 
-export function scoreLines({
-  score,
-  scores,
-}: Pick<Result, "score" | "scores">): { label: string; value: string }[] {
+export function scoreLines(scores: Result["scores"]): { label: string; value: string }[] {
   const lines: { label: string; value: string | null }[] = [
-    { label: "Score", value: score.toFixed(2) },
+    // What the reranker says is the score where there is one: then the ranks stand beside it.
+    { label: typeof scores.rerank === "number" ? "Joined ranks" : "Score", value: decimals(scores.fused) },
     { label: "Near in meaning", value: decimals(scores.meaning) },
     { label: "Rank by meaning", value: rank(scores.meaning_rank) },
     { label: "Rank by words", value: rank(scores.words_rank) },
