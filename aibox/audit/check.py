@@ -22,7 +22,7 @@ from aibox.audit.logs import Log
 from aibox.audit.merkle import Coordinate, Frontier
 from aibox.audit.nodes import stored_nodes
 from aibox.audit.notes import Checkpoint, NoteError, VerifierKey
-from aibox.audit.verifier.form import ADDENDUM, ENVELOPE, EVENT, KEY, Fields, Refused, parse
+from aibox.audit.verifier.form import Fields, Refused, parse
 from aibox.core.db import Database
 from aibox.core.turn import Turn
 
@@ -220,7 +220,7 @@ def _check_event(row: Row, turn_id: UUID, place: int) -> None:
     if row["seq"] != place:
         raise FaultFound("an event is missing", turn_id=turn_id, seq=place)
     try:
-        event = parse(row["data"], EVENT, "the event")
+        event = parse(row["data"], "event", "the event")
     except Refused as why:
         raise FaultFound(str(why), turn_id=turn_id, seq=place) from None
     stated = (event["turn"], event["seq"], event["type"], event["src"])
@@ -231,17 +231,17 @@ def _check_event(row: Row, turn_id: UUID, place: int) -> None:
 def _shape(row: Row) -> str:
     """What the entry must look like: an envelope is what the row of a turn holds, and nothing else is."""
     if row["turn"] is not None:
-        return ENVELOPE
+        return "envelope"
     shape = shape_of(row["data"])
-    return KEY if shape == ENVELOPE else shape
+    return "key" if shape == "envelope" else shape
 
 
 def _addendum(row: Row) -> Fields | None:
     """The entry, if it is an addendum; one that is malformed is found out where entries are."""
-    if shape_of(row["data"]) != ADDENDUM:
+    if shape_of(row["data"]) != "addendum":
         return None
     try:
-        return parse(row["data"], ADDENDUM, "the entry")
+        return parse(row["data"], "addendum", "the entry")
     except Refused:
         return None
 

@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from aibox.audit import receipts, verifier
-from aibox.audit.verifier.form import ADDENDUM, CLOSING, ENVELOPE, KEY, OPENING, TOMBSTONE, Fields, Refused, parse
+from aibox.audit.verifier.form import Fields, Refused, parse
 
 SHAPES = {
-    b'{"@":"aibox.turn/1"': ENVELOPE,
-    b'{"@":"aibox.tombstone/1"': TOMBSTONE,
-    b'{"@":"aibox.addendum/1"': ADDENDUM,
-    b'{"@":"aibox.shard/1"': OPENING,
+    b'{"@":"aibox.turn/1"': "envelope",
+    b'{"@":"aibox.tombstone/1"': "tombstone",
+    b'{"@":"aibox.addendum/1"': "addendum",
+    b'{"@":"aibox.shard/1"': "opening",
 }
 """The forms of entries by how they begin; any other must be a key leaf."""
 
@@ -76,13 +76,13 @@ class Links:
             raise FaultFound("the entry is of another log or another place", turn_id=turn_id)
         if self.link is not None and entry["prev"] != self.link.hex():
             raise FaultFound("the chain does not lead to the entry", turn_id=turn_id)
-        if shape == CLOSING and self.next != self._size - 1:
+        if shape == "closing" and self.next != self._size - 1:
             raise FaultFound("an entry follows the one that closed the log")
-        if shape == OPENING and self.next != OPENED_AT:
+        if shape == "opening" and self.next != OPENED_AT:
             raise FaultFound(f"the log before is named by another entry than number {OPENED_AT}")
         leaf = verifier.leaf_hash(data)
         self.link = receipts.chain_next(self._origin, self.next, bytes.fromhex(entry["prev"]), leaf)
-        if shape == KEY:
+        if shape == "key":
             self.keys[self.next] = Key.of(entry)
         self.next += 1
         return entry, leaf
@@ -90,5 +90,5 @@ class Links:
 
 def shape_of(data: bytes) -> str:
     """What an entry must look like, by the type it begins with."""
-    shape = next((shape for begin, shape in SHAPES.items() if data.startswith(begin)), KEY)
-    return CLOSING if shape == OPENING and b'"next":' in data else shape
+    shape = next((shape for begin, shape in SHAPES.items() if data.startswith(begin)), "key")
+    return "closing" if shape == "opening" and b'"next":' in data else shape

@@ -14,7 +14,8 @@ from aibox.audit.links import FaultFound, Key, Links, shape_of
 from aibox.audit.merkle import Frontier
 from aibox.audit.notes import Checkpoint, NoteError, VerifierKey
 from aibox.audit.tiles import HEIGHT, WIDTH, Tile, unbundle
-from aibox.audit.verifier.form import ENVELOPE, POLICY, Refused, parse
+from aibox.audit.verifier.form import Refused
+from aibox.audit.verifier.trust import read_policy
 
 MAX_FILE = WIDTH * (2 + 0xFFFF)
 """The largest a bundle can be."""
@@ -120,7 +121,7 @@ class Audit:
         entry, leaf = self._links.take(data, shape)
         if entry["@"] == "aibox.key/1":
             self._keys[entry["kid"]] = Key.of(entry)
-        if shape == ENVELOPE:
+        if shape == "envelope":
             self._require_sealed(entry, data, signature)
         elif signature:
             raise FaultFound("an entry that is no envelope has a signature")
@@ -193,6 +194,6 @@ class Audit:
 
 def _policy(data: bytes) -> dict[str, list[dict[str, str]]]:
     try:
-        return parse(data, POLICY, "the policy", exact=False)
+        return read_policy(data)
     except Refused as why:
         raise UsageError(str(why)) from None

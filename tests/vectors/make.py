@@ -107,6 +107,7 @@ def art(name: str, text: str, media_type: str = "text/plain; charset=utf-8") -> 
 PROMPT = art("prompt", "Which of our suppliers can deliver by Friday? 🚚")
 ANSWER = art("answer", "Two of them: Nordwind GmbH and 鈴木商店.")
 EMPTY = art("empty", "", "application/octet-stream")
+ENDINGS = [art(f"{size} bytes", "abc"[:size]) for size in (1, 2, 3)]
 
 
 def late_art(seq: int) -> Artifact:
@@ -778,6 +779,13 @@ VALID: dict[str, tuple[str, Case]] = {
     "opened": (
         "prompt, an empty artifact and their salts are opened",
         Case(openings=[opening(1, 0, PROMPT), opening(1, 1, EMPTY)]),
+    ),
+    "opened-endings": (
+        "artifacts of 1, 2 and 3 bytes, so base64 with each of its endings",
+        Case(
+            events=[small()[0], event(uuid7("turn"), 1, "prompt_generated", {}, ENDINGS), small()[2]],
+            openings=[opening(1, number, ending) for number, ending in enumerate(ENDINGS)],
+        ),
     ),
     "redacted": (
         "four of eight events are withheld",
@@ -1573,6 +1581,7 @@ INVALID: dict[str, tuple[str, str, Case]] = {
         "the same artifact twice",
         Case(openings=[opening(1, 0, PROMPT)], bundle=twice("openings")),
     ),
+    "openings-no-list": ("form", "no openings, as an object", Case(bundle=put(openings={}))),
     "openings-unsorted": (
         "openings",
         "the openings are not in order",

@@ -30,9 +30,7 @@ def climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes | None
     split = _split(size)
     right = index >= split
     below = climb(leaf, index - split if right else index, size - split if right else split, path[:-1])
-    if below is None:
-        return None
-    return node_hash(path[-1], below) if right else node_hash(below, path[-1])
+    return below and (node_hash(path[-1], below) if right else node_hash(below, path[-1]))
 
 
 def extend(root: bytes | None, old: int, new: int, path: list[bytes]) -> tuple[bytes, bytes] | None:
@@ -41,11 +39,8 @@ def extend(root: bytes | None, old: int, new: int, path: list[bytes]) -> tuple[b
     `root` is the root of the `old` leaves, which is not in the path as long as they are one whole subtree.
     """
     if old == new:
-        match path if root is None else [root, *path]:
-            case [whole]:
-                return whole, whole
-            case _:
-                return None
+        whole = path if root is None else [root, *path]
+        return (whole[0], whole[0]) if len(whole) == 1 else None
     if not path:
         return None
     split, last = _split(new), path[-1]

@@ -1,78 +1,72 @@
 """Whose keys a receipt rests on, a policy's or its own, and whether its head continues one that was seen before."""
 
 import hashlib
-from collections.abc import Iterable
+import json
+from typing import Any
 
-from .form import MAX_BYTES, POLICY, Receipt, Refused, parse, read_head
+from .form import Fields, Receipt, Refused, fits, read_head, require
+from .heads import name_of
 
 
 def trust(receipt: Receipt, policy: bytes | None, pin: bytes | None) -> str:
     """The log's keys are the pinned ones; without a policy, say which keys all of the above rests on."""
-    found = _keys(receipt) if policy is None else _policy(receipt, policy)
-    return found if pin is None else f"{found}; {_pin(receipt, pin)}"
-
-
-def _keys(receipt: Receipt) -> str:
-    fingerprint = hashlib.sha256("".join(f"{vkey}\n" for vkey in receipt.bundle["vkeys"]).encode()).hexdigest()
-    return (
+    vkeys = receipt.turn.item["vkeys"]
+    fingerprint = hashlib.sha256("".join(f"{vkey}\n" for vkey in vkeys).encode()).hexdigest()
+    found = (
         f"no policy given: the keys are those that the receipt itself states, fingerprint {fingerprint}; "
         "compare it with one obtained from the log's owner"
     )
+    if policy is not None:
+        found = _policy(receipt, read_policy(policy))
+    return found if pin is None else f"{found}; {_pin(receipt, pin)}"
 
 
-def _policy(receipt: Receipt, data: bytes) -> str:
+def read_policy(data: bytes) -> Fields:
+    """A policy, which people may format as they like. One that says a thing twice is refused: for readers choose."""
+    try:
+        policy = json.loads(data.decode(), object_pairs_hook=_members)
+    except (ValueError, RecursionError):
+        raise Refused("the policy is not JSON") from None
+    require(fits(policy, "policy"), "the policy has a missing, unknown or malformed field")
+    alone = ("quorum" in policy) != ("witnesses" in policy)
+    require(not alone, "the policy names witnesses without a quorum, or a quorum without witnesses")
+    return policy  # type: ignore[no-any-return]  # fits() has seen that it is an object
+
+
+def _members(pairs: list[tuple[str, Any]]) -> Fields:
+    members = dict(pairs)
+    require(len(members) == len(pairs), "the policy has a member twice")
+    return members
+
+
+def _policy(receipt: Receipt, policy: Fields) -> str:
     """Every log that the receipt rests on is pinned with its keys, and enough of the named witnesses cosigned."""
-    if len(data) > MAX_BYTES:
-        raise Refused("the policy is larger than 64 MiB")
-    policy = parse(data, POLICY, "the policy", exact=False)
-    if ("quorum" in policy) != ("witnesses" in policy):
-        raise Refused("the policy names witnesses without a quorum, or a quorum without witnesses")
-    pinned = [(entry["origin"], entry["vkeys"]) for entry in policy["logs"]]
-    stated = [(receipt.envelope["log"], receipt.bundle["vkeys"])]
-    stated += [(stone.head.origin, stone.item["vkeys"]) for stone in receipt.tombstones]
-    stated += [(late.head.origin, late.item["vkeys"]) for late in receipt.addenda]
-    if receipt.previous is not None:
-        stated.append((receipt.previous.head.origin, receipt.previous.item["vkeys"]))
-    for origin, vkeys in stated:
-        if origin not in dict(pinned):
-            raise Refused("the policy does not name this log")
-        if (origin, vkeys) not in pinned:
-            raise Refused("the keys are not those the policy pins for this log")
-    found = "the keys are those the policy pins for this log"
-    if "quorum" not in policy:
+    for proof in (receipt.turn, *receipt.tombstones, *receipt.addenda, *receipt.previous[1:]):
+        pinned = [log["vkeys"] for log in policy["logs"] if log["origin"] == proof.head.origin]
+        require(pinned, "the policy does not name this log")
+        require(proof.item["vkeys"] in pinned, "the keys are not those the policy pins for this log")
+    found, quorum = "the keys are those the policy pins for this log", policy.get("quorum")
+    if quorum is None:
         return found
-    seen = set(policy["witnesses"]) & set(receipt.bundle.get("witnesses", []))
-    count, quorum = len(names(seen)), policy["quorum"]
-    if count < quorum:
-        raise Refused(f"{count} of the policy's witnesses cosigned the head, and it asks for {quorum}")
+    seen = {*policy["witnesses"]} & {*receipt.turn.item.get("witnesses", [])}
+    count = len({*map(name_of, seen)})
+    require(count >= quorum, f"{count} of the policy's witnesses cosigned the head, and it asks for {quorum}")
     return f"{found}, and {count} of its witnesses cosigned the head, of {quorum} that it asks for"
 
 
 def _pin(receipt: Receipt, data: bytes) -> str:
     """The receipt's head is the pinned one, or continues it; or the last head of the log before does."""
-    try:
-        pin = read_head(data.decode())
-    except ValueError:
-        raise Refused("the pinned head is not a checkpoint") from None
-    head, old, whose = receipt.head, receipt.bundle.get("consistency"), "its"
-    if receipt.previous is not None and pin.origin == receipt.previous.head.origin:
-        head, old, whose = receipt.previous.head, receipt.previous.item.get("consistency"), "the log before's"
-    if pin.origin != head.origin:
+    pin = read_head(data.decode(errors="replace"))
+    proof = next((proof for proof in (receipt.turn, *receipt.previous) if proof.head.origin == pin.origin), None)
+    if proof is None:
         raise Refused("the pinned head is of another log")
-    if pin.size == head.size:
-        root = head.root
-    elif old is not None and pin.size == old["from"]:
-        root = bytes.fromhex(old["root"])
-    else:
-        raise Refused(
-            f"nothing here says how the pinned head of {pin.size} entries and this one of {head.size} belong together; "
-            "ask for the receipt with pin and that number"
-        )
-    if root != pin.root:
-        raise Refused(f"the log's first {pin.size} entries are not those of the pinned head: it was rewritten")
-    return f"{whose} first {pin.size} entries are those of the pinned head"
-
-
-def names(witnesses: Iterable[str]) -> list[str]:
-    """The names in verifier keys, in their order: a witness with two keys counts once."""
-    return list(dict.fromkeys(vkey.partition("+")[0] for vkey in witnesses))
+    head, old = proof.head, proof.item.get("consistency", {})
+    roots = {old.get("from"): old.get("root"), head.size: head.root.hex()}
+    require(
+        pin.size in roots,
+        f"nothing here says how the pinned head of {pin.size} entries and this one of {head.size} belong together; "
+        "ask for the receipt with pin and that number",
+    )
+    is_kept = roots[pin.size] == pin.root.hex()
+    require(is_kept, f"the log's first {pin.size} entries are not those of the pinned head: it was rewritten")
+    return f"the first {pin.size} entries of {head.origin} are those of the pinned head"

@@ -210,7 +210,7 @@ async def test_a_receipt_continues_the_head_that_its_reader_pinned(bench: Bench)
         proof = await bench.audit.proof(turn, turn.id, pin=2)
         verdict = verifier.verify(proof, pin=pin)
         assert verdict.ok, verdict.summary
-        assert verdict.steps[-1].detail.endswith("its first 2 entries are those of the pinned head")
+        assert verdict.steps[-1].detail.endswith(f"the first 2 entries of {log} are those of the pinned head")
     newest = json.loads(await bench.audit.proof(early, early.id, pin=8))
     assert newest["checkpoint"].split("\n")[1] == "8"
     assert "consistency" not in newest

@@ -121,5 +121,5 @@ export async function isEd25519(key: Bytes, signature: Bytes, message: Bytes): P
 }
 
 export function isMlDsa44(key: Bytes, signature: Bytes, message: Bytes): boolean {
-  return ml_dsa44.verify(signature, message, key);
+  return signature.length === ml_dsa44.lengths.signature && ml_dsa44.verify(signature, message, key);
 }

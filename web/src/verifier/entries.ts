@@ -1,106 +1,59 @@
 // What other entries of the tenant's logs say: what came after the seal, what was erased, which log came before.
-import { type Bytes, climb, equal, extend, hex, hexBytes, leafHash, nodeHash } from "./bytes";
-import { type Artifact, type Consistency, type Events, type Head, type Receipt, Refused } from "./form";
-import { requireCosignatures, requireHead } from "./heads";
+import { type Bytes, climb, hex, hexBytes, leafHash, nodeHash } from "./bytes";
+import { type Artifact, type Envelope, type Events, type Receipt, Refused } from "./form";
+import { checkContinued, requireIncluded, requireProof } from "./heads";
 
 /** Each addendum is an entry of a log, commits to the envelope, and its events are numbered on from the turn's. */
-export async function checkAddenda(receipt: Receipt): Promise<string> {
-  const { envelope } = receipt;
-  const sealed = hex(await leafHash(receipt.envelopeBytes));
+export async function checkAddenda({ turn, addenda }: Receipt): Promise<string> {
+  const sealed = hex(await leafHash(turn.data));
   const found: string[] = [];
-  let free = envelope.events;
-  for (const { item, entry, data, head, events } of receipt.addenda) {
-    const what = `the addendum, entry ${entry.idx}`;
-    if (entry.tenant !== envelope.tenant || entry.turn !== envelope.turn || entry.entry !== sealed) {
-      throw new Refused(`${what}, is of another envelope`);
+  let free = turn.entry.events;
+  for (const late of addenda) {
+    const { entry } = late;
+    const what = `the addendum at entry ${entry.idx}`;
+    if (entry.tenant !== turn.entry.tenant || entry.turn !== turn.entry.turn || entry.entry !== sealed) {
+      throw new Refused(`${what} is of another envelope`);
     }
-    if (entry.first < free)
-      throw new Refused(`${what}, numbers an event ${entry.first} that was there before`);
-    if (events.length !== entry.events) {
-      throw new Refused(`${what}, states ${entry.events} events, and there are ${events.length}`);
+    if (entry.first < free) {
+      throw new Refused(`${what} numbers an event ${entry.first} that was there before`);
     }
-    requireEvents(receipt, events, entry.first);
-    if (events.some(({ event }) => event?.type === "turn_started" || event?.type === "turn_sealed")) {
-      throw new Refused(`${what}, has an event that only a turn has`);
-    }
-    if ((await eventsRoot(events)) !== entry.root) {
-      throw new Refused(`the events of ${what}, do not hash to its root`);
-    }
-    await requireEntry(head, item, entry, data, what);
-    free = entry.first + events.length;
-    found.push(`${events.length} came after the seal, by entry ${entry.idx}`);
+    await requireEvents(turn.entry, late, entry.first, what);
+    await requireProof(late, what);
+    free = entry.first + entry.events;
+    found.push(`${entry.events} came after the seal, by entry ${entry.idx}`);
   }
   return found.length > 0 ? found.join("; ") : "no event after the seal is shown";
 }
 
-/** What tombstones say of artifacts of this turn: each is an entry of a log of the tenant, under a signed head. */
-export async function checkErased(receipt: Receipt): Promise<string[]> {
-  const found: string[] = [];
-  for (const { item, entry, data, head } of receipt.tombstones) {
-    const what = `the tombstone, entry ${entry.idx}`;
-    if (entry.tenant !== receipt.envelope.tenant) throw new Refused(`${what}, is of another tenant`);
-    await requireEntry(head, item, entry, data, what);
-    let before: Place = { event: -1, art: -1 };
-    for (const art of item.arts) {
-      const leaf = await leafHash(hexBytes(artifactOf(receipt, art).c));
-      before = inOrder(before, art);
-      const covered = art.place < entry.count;
-      const root = covered ? await climb(leaf, art.place, entry.count, art.path.map(hexBytes)) : null;
-      if (root === null || hex(root) !== entry.root) {
-        throw new Refused(`${what}, does not cover artifact ${art.event}/${art.art}`);
-      }
-    }
-    found.push(`${item.arts.length} erased by entry ${entry.idx}`);
+/** The events are as many as the entry states, numbered, the turn's, and hash to the entry's root. */
+export async function requireEvents(
+  turn: Envelope,
+  { entry, events }: { entry: { events: number; root: string }; events: Events },
+  first: number,
+  what: string,
+): Promise<void> {
+  if (events.length !== entry.events) {
+    throw new Refused(`there are ${events.length} events; ${what} states ${entry.events}`);
   }
-  return found;
-}
-
-/** The log of the year before: this one's entry 1 names the head that it ended with, and its last entry this one. */
-export async function checkPrevious({ envelope, head: own, previous }: Receipt): Promise<string[]> {
-  if (previous === null) return [];
-  const { item, opening, openingBytes, closing, closingBytes, head } = previous;
-  if (opening.log !== envelope.log || opening.idx !== 1) {
-    throw new Refused("the opening leaf is not entry 1 of this log");
-  }
-  await requireIncluded(own, openingBytes, 1, item.inclusion, "the opening leaf");
-  await requireHead(head, opening.last, item.vkeys, "the last head of the log before");
-  await requireCosignatures(head, []);
-  if (head.size !== opening.size || hex(head.root) !== opening.root) {
-    throw new Refused("the opening leaf names another last head of the log before");
-  }
-  if (closing.log !== head.origin || closing.next !== envelope.log || closing.idx !== head.size - 1) {
-    throw new Refused("the last entry of the log before does not name this log");
-  }
-  await requireIncluded(head, closingBytes, closing.idx, item.closing.inclusion, "the closing leaf");
-  const goesOn = `the log goes on from ${head.origin}, which ended with ${head.size} entries`;
-  return [goesOn, ...(await checkContinued(head, item.consistency))];
-}
-
-/** The head continues the older one that is named, if there is one. */
-export async function checkContinued(head: Head, old: Consistency | undefined): Promise<string[]> {
-  if (old === undefined) return [];
-  const root = hexBytes(old.root);
-  const roots = old.from < head.size ? await extend(root, old.from, head.size, old.path.map(hexBytes)) : null;
-  if (roots === null || !equal(roots[0], root) || !equal(roots[1], head.root)) {
-    throw new Refused(`the head does not continue the head of ${old.from} entries that it names`);
-  }
-  return [`it continues the head of ${old.from} entries`];
-}
-
-/** The shown events belong to the turn and are numbered from `first` on. */
-export function requireEvents({ envelope }: Receipt, events: Events, first: number): void {
   for (const [at, { event }] of events.entries()) {
     const place = first + at;
     if (event === null) continue;
     if (event.seq !== place) throw new Refused(`event ${place} says that it is number ${event.seq}`);
-    if (event.tenant !== envelope.tenant || event.turn !== envelope.turn) {
+    if (event.tenant !== turn.tenant || event.turn !== turn.turn) {
       throw new Refused(`event ${place} belongs to another turn or tenant`);
     }
+    const [begins, ends] = [event.type === "turn_started", event.type === "turn_sealed"];
+    if (begins !== (place === 0) || ends !== (place === turn.events - 1)) {
+      throw new Refused(`event ${place} is out of place: a turn runs from turn_started to turn_sealed`);
+    }
+  }
+  if ((await rootOf(events)) !== entry.root) {
+    throw new Refused(`the events do not hash to ${what}'s root`);
   }
 }
 
 /** What the events hash to, whether they are shown or withheld; undefined for none. */
-export async function eventsRoot(events: Events): Promise<string | undefined> {
+async function rootOf(events: Events): Promise<string | undefined> {
   let level = await Promise.all(events.map(({ event, held }) => (event === null ? held : leafHash(held))));
   while (level.length > 1) {
     const above: Bytes[] = [];
@@ -114,50 +67,65 @@ export async function eventsRoot(events: Events): Promise<string | undefined> {
   return level[0] && hex(level[0]);
 }
 
-export interface Place {
-  event: number;
-  art: number;
-}
-
-/** The artifact of a shown event that an opening or an erasure names. */
-export function artifactOf({ numbered }: Receipt, { event, art }: Place): Artifact {
-  const artifact = numbered.get(event)?.arts[art];
-  if (artifact === undefined) throw new Refused(`no shown event has an artifact ${event}/${art}`);
-  return artifact;
-}
-
-/** Where an artifact stands, which is after the one before it. */
-export function inOrder(before: Place, here: Place): Place {
-  if (here.event < before.event || (here.event === before.event && here.art <= before.art)) {
-    throw new Refused(`artifact ${here.event}/${here.art} is out of order`);
+/** Each tombstone is an entry of a log of the tenant, and covers the artifacts that it is said to have erased. */
+export async function checkErased(receipt: Receipt): Promise<string[]> {
+  const found: string[] = [];
+  for (const stone of receipt.tombstones) {
+    const { item, entry } = stone;
+    const what = `the tombstone at entry ${entry.idx}`;
+    if (entry.tenant !== receipt.turn.entry.tenant) throw new Refused(`${what} is of another tenant`);
+    await requireProof(stone, what);
+    for (const [art, stated] of artifacts(receipt, item.arts)) {
+      const leaf = await leafHash(hexBytes(stated.c));
+      const isWithin = art.place < entry.count;
+      const root = isWithin ? await climb(leaf, art.place, entry.count, art.path.map(hexBytes)) : null;
+      if (root === null || hex(root) !== entry.root) {
+        throw new Refused(`${what} does not cover artifact ${art.event}/${art.art}`);
+      }
+    }
+    found.push(`${item.arts.length} erased by entry ${entry.idx}`);
   }
-  return here;
+  return found;
 }
 
-/** The entry stands at `index` of the tree that the head signs. */
-export async function requireIncluded(
-  head: Head,
-  entry: Bytes,
-  index: number,
-  path: string[],
-  what: string,
-): Promise<void> {
-  const root =
-    index < head.size ? await climb(await leafHash(entry), index, head.size, path.map(hexBytes)) : null;
-  if (root === null || !equal(root, head.root)) {
-    throw new Refused(`${what} is not entry ${index} in the tree of ${head.size} entries`);
+/** Each of the items, which name artifacts in their order, with what its shown event states of it. */
+export function* artifacts<I extends { event: number; art: number }>(
+  { turn, addenda }: Receipt,
+  items: I[],
+): Generator<[I, Artifact]> {
+  const shown = new Map<number, Artifact[]>();
+  for (const { event } of [turn, ...addenda].flatMap(({ events }) => events)) {
+    if (event !== null) shown.set(event.seq, event.arts);
+  }
+  let before = { event: -1, art: -1 };
+  for (const item of items) {
+    const stated = shown.get(item.event)?.[item.art];
+    if (stated === undefined) throw new Refused(`no shown event has an artifact ${item.event}/${item.art}`);
+    if (item.event < before.event || (item.event === before.event && item.art <= before.art)) {
+      throw new Refused(`artifact ${item.event}/${item.art} is out of order`);
+    }
+    yield [item, stated];
+    before = item;
   }
 }
 
-/** An entry with a head of its own, which its log signed and nobody cosigned. */
-async function requireEntry(
-  head: Head,
-  item: { inclusion: string[]; vkeys: [string, string] },
-  entry: { idx: number; log: string },
-  data: Bytes,
-  what: string,
-): Promise<void> {
-  await requireHead(head, entry.log, item.vkeys, `${what}'s head`);
-  await requireCosignatures(head, []);
-  await requireIncluded(head, data, entry.idx, item.inclusion, what);
+/** The log of the year before: this one's entry 1 names the head that it ended with, and its last entry this one. */
+export async function checkPrevious({ turn, previous }: Receipt): Promise<string[]> {
+  if (previous === null) return [];
+  const { opening, closing } = previous;
+  const { head } = closing;
+  if (opening.entry.log !== turn.entry.log || opening.entry.idx !== 1) {
+    throw new Refused("the opening leaf is not entry 1 of this log");
+  }
+  await requireIncluded(opening, "the opening leaf");
+  await requireProof(closing, "the closing leaf");
+  const { last, size, root } = opening.entry;
+  if (last !== head.origin || size !== head.size || root !== hex(head.root)) {
+    throw new Refused("the opening leaf names another last head");
+  }
+  if (closing.entry.next !== turn.entry.log || closing.entry.idx !== head.size - 1) {
+    throw new Refused("the last entry of the log before does not name this log");
+  }
+  const goesOn = `the log goes on from ${head.origin}, which ended with ${head.size} entries`;
+  return [goesOn, ...(await checkContinued(closing))];
 }

@@ -22,11 +22,15 @@ export interface Event {
   type: string;
 }
 
-export interface Envelope {
-  events: number;
+/** What every entry of a log states. */
+interface Entry {
   idx: number;
-  kid: string;
   log: string;
+}
+
+export interface Envelope extends Entry {
+  events: number;
+  kid: string;
   outcome: string;
   prev: string;
   root: string;
@@ -34,16 +38,61 @@ export interface Envelope {
   turn: string;
 }
 
-export interface KeyLeaf {
-  idx: number;
+export interface KeyLeaf extends Entry {
   kid: string;
-  log: string;
   prev: string;
   pub: string;
   span: number;
 }
 
-export interface Opening {
+export interface Addendum extends Entry {
+  entry: string;
+  events: number;
+  first: number;
+  root: string;
+  tenant: string;
+  turn: string;
+}
+
+export interface Tombstone extends Entry {
+  count: number;
+  root: string;
+  tenant: string;
+}
+
+export interface OpeningLeaf extends Entry {
+  last: string;
+  root: string;
+  size: number;
+}
+
+export interface ClosingLeaf extends Entry {
+  next: string;
+}
+
+/** An older head, and the proof that a tree begins with it. */
+interface Consistency {
+  from: number;
+  path: string[];
+  root: string;
+}
+
+type EventItem = { event?: string; leaf?: string };
+
+/** What proves an entry: its text and its path, and the head that the path leads to. */
+interface Proven {
+  leaf: string;
+  inclusion: string[];
+}
+
+interface UnderHead extends Proven {
+  checkpoint: string;
+  consistency?: Consistency;
+  vkeys: string[];
+  witnesses?: string[];
+}
+
+export interface Opened {
   art: number;
   data: string;
   event: number;
@@ -51,77 +100,20 @@ export interface Opening {
   salt: string;
 }
 
-/** A proof that a tombstone, an entry of a log, erased artifacts of this turn. */
-export interface Erased {
+export interface Erased extends UnderHead {
   arts: { art: number; event: number; path: string[]; place: number }[];
-  checkpoint: string;
-  inclusion: string[];
-  leaf: string;
-  vkeys: [string, string];
 }
 
-export interface Tombstone {
-  count: number;
-  idx: number;
-  log: string;
-  root: string;
-  tenant: string;
-}
-
-/** An older head, and the proof that a tree begins with it. */
-export interface Consistency {
-  from: number;
-  path: string[];
-  root: string;
-}
-
-type EventItem = { event: string } | { leaf: string };
-
-/** A proof that an addendum, an entry of a log, adds events to the turn. */
-export interface Added {
-  checkpoint: string;
-  events: EventItem[];
-  inclusion: string[];
-  leaf: string;
-  vkeys: [string, string];
-}
-
-export interface Addendum {
-  entry: string;
-  events: number;
-  first: number;
-  idx: number;
-  log: string;
-  root: string;
-  tenant: string;
-  turn: string;
-}
-
-/** A proof that the log goes on from another, which was closed. */
-export interface Preceded {
-  checkpoint: string;
-  closing: { inclusion: string[]; leaf: string };
-  consistency?: Consistency;
-  inclusion: string[];
-  leaf: string;
-  vkeys: [string, string];
-}
-
-export interface Bundle {
-  addenda?: Added[];
+export interface Bundle extends UnderHead {
+  addenda?: (UnderHead & { events: EventItem[] })[];
   chain: string[];
-  checkpoint: string;
-  consistency?: Consistency;
-  erased?: Erased[];
   envelope: string;
+  erased?: Erased[];
   events: EventItem[];
-  inclusion: string[];
-  key: { inclusion: string[]; leaf: string };
-  openings: Opening[];
-  previous?: Preceded;
+  key: Proven;
+  openings: Opened[];
+  previous?: UnderHead & { closing: Proven };
   signature: string;
-  vkeys: [string, string];
-  witnesses?: string[];
 }
 
 /** The keys somebody pins: what `GET /v1/audit/policy` returns. */
@@ -149,92 +141,78 @@ export interface Head {
 /** Events with their bytes; in the place of one that is withheld, null and its leaf hash. */
 export type Events = { event: Event | null; held: Bytes }[];
 
-/** A receipt of the right form: the exact bytes to hash, beside the fields read from them. */
-export interface Receipt {
-  bundle: Bundle;
-  envelope: Envelope;
-  envelopeBytes: Bytes;
-  events: Events;
-  key: KeyLeaf;
-  keyBytes: Bytes;
+/** An entry of a log and its exact bytes, the item that proves it under a head, and the events that it commits to. */
+export interface Proof<E extends Entry = Entry, I extends Proven = UnderHead> {
+  item: I;
+  entry: E;
+  data: Bytes;
   head: Head;
-  tombstones: { item: Erased; entry: Tombstone; data: Bytes; head: Head }[];
-  addenda: { item: Added; entry: Addendum; data: Bytes; head: Head; events: Events }[];
-  previous: Previous | null;
-  /** All events, the late ones too, by their number. */
-  numbered: Map<number, Event | null>;
+  events: Events;
 }
 
-/** The log of the year before: the entry that names its last head, its own last entry, and that head. */
-interface Previous {
-  item: Preceded;
-  opening: { idx: number; last: string; log: string; root: string; size: number };
-  openingBytes: Bytes;
-  closing: { idx: number; log: string; next: string };
-  closingBytes: Bytes;
-  head: Head;
+/** All that a receipt proves: the turn, the key that signed it, what came after the seal, was erased, went before. */
+export interface Receipt {
+  turn: Proof<Envelope, Bundle>;
+  key: Proof<KeyLeaf, Proven>;
+  addenda: Proof<Addendum>[];
+  tombstones: Proof<Tombstone, Erased>[];
+  previous: { opening: Proof<OpeningLeaf>; closing: Proof<ClosingLeaf> } | null;
 }
 
 /** Parse receipt.json and every document inside it. */
 export function read(data: Uint8Array): Receipt {
   if (data.length > MAX_BYTES) throw new Refused("the receipt is larger than 64 MiB");
   const bundle = parse<Bundle>(data, BUNDLE, "the receipt");
+  const { addenda = [], erased = [], previous } = bundle;
+  const item = { ...bundle, leaf: bundle.envelope };
+  const envelope = entryOf<Envelope>(item, ENVELOPE, "the envelope");
   const events = readEvents(bundle.events, 0);
-  const addenda = (bundle.addenda ?? []).map((item) => {
-    const data = utf8(item.leaf);
-    const entry = parse<Addendum>(data, ADDENDUM, "an addendum");
-    return {
-      item,
-      entry,
-      data,
-      head: readHead(item.checkpoint),
-      events: readEvents(item.events, entry.first),
-    };
-  });
-  const numbered = new Map(events.map(({ event }, place) => [place, event]));
-  for (const late of addenda) {
-    for (const [at, { event }] of late.events.entries()) numbered.set(late.entry.first + at, event);
-  }
-  const tombstones = (bundle.erased ?? []).map((item) => {
-    const data = utf8(item.leaf);
-    const entry = parse<Tombstone>(data, TOMBSTONE, "a tombstone");
-    return { item, entry, data, head: readHead(item.checkpoint) };
-  });
-  const envelopeBytes = utf8(bundle.envelope);
-  const keyBytes = utf8(bundle.key.leaf);
+  const turn = { item, ...envelope, events, head: readHead(bundle.checkpoint) };
+  const key = {
+    item: bundle.key,
+    ...entryOf<KeyLeaf>(bundle.key, KEY, "the key leaf"),
+    head: turn.head,
+    events: [],
+  };
   return {
-    bundle,
-    envelope: parse<Envelope>(envelopeBytes, ENVELOPE, "the envelope"),
-    envelopeBytes,
-    events,
-    key: parse<KeyLeaf>(keyBytes, KEY, "the key leaf"),
-    keyBytes,
-    head: readHead(bundle.checkpoint),
-    tombstones,
-    addenda,
-    previous: bundle.previous === undefined ? null : readPrevious(bundle.previous),
-    numbered,
+    turn,
+    key,
+    addenda: addenda.map((item) => {
+      const read = entryOf<Addendum>(item, ADDENDUM, "an addendum");
+      const events = readEvents(item.events, read.entry.first);
+      return { item, ...read, events, head: readHead(item.checkpoint) };
+    }),
+    tombstones: erased.map((item) => {
+      const read = entryOf<Tombstone>(item, TOMBSTONE, "a tombstone");
+      return { item, ...read, events: [], head: readHead(item.checkpoint) };
+    }),
+    previous: previous === undefined ? null : readPrevious(previous, turn.head),
   };
 }
 
+function entryOf<E>({ leaf }: Proven, shape: string, what: string): { entry: E; data: Bytes } {
+  const data = utf8(leaf);
+  return { entry: parse<E>(data, shape, what), data };
+}
+
 function readEvents(items: EventItem[], first: number): Events {
-  return items.map((item, at) => {
-    if ("leaf" in item) return { event: null, held: hexBytes(item.leaf) };
-    const held = utf8(item.event);
+  return items.map(({ event, leaf }, at) => {
+    if ((event === undefined) === (leaf === undefined)) {
+      throw new Refused(`event ${first + at} must be either shown or withheld`);
+    }
+    if (leaf !== undefined) return { event: null, held: hexBytes(leaf) };
+    const held = utf8(event ?? "");
     return { event: parse<Event>(held, EVENT, `event ${first + at}`), held };
   });
 }
 
-function readPrevious(item: Preceded): Previous {
-  const openingBytes = utf8(item.leaf);
-  const closingBytes = utf8(item.closing.leaf);
+function readPrevious(item: UnderHead & { closing: Proven }, head: Head): Receipt["previous"] {
+  const opening = entryOf<OpeningLeaf>(item, OPENING, "the opening leaf");
+  const last = { ...item, ...item.closing };
+  const closing = entryOf<ClosingLeaf>(last, CLOSING, "the closing leaf");
   return {
-    item,
-    opening: parse(openingBytes, OPENING, "the opening leaf"),
-    openingBytes,
-    closing: parse(closingBytes, CLOSING, "the closing leaf"),
-    closingBytes,
-    head: readHead(item.checkpoint),
+    opening: { item, ...opening, head, events: [] },
+    closing: { item: last, ...closing, head: readHead(item.checkpoint), events: [] },
   };
 }
 
@@ -314,16 +292,13 @@ export function readHead(note: string): Head {
   const line = "\u2014 ([!-*,-~]{1,255}) ([0-9A-Za-z+/=]+)\n";
   const body = "(([!-*,-~]{1,255})\n(0|[1-9][0-9]{0,15})\n([0-9A-Za-z+/=]{44})\n)";
   const match = new RegExp(`^${body}\n((?:${line}){2,})$`).exec(note);
-  if (!match) {
-    throw new Refused("the checkpoint is not a note of origin, size, root and at least two signature lines");
-  }
-  const [, signed = "", origin = "", size = "", root = "", tail = ""] = match;
-  if (!Number.isSafeInteger(Number(size)) || !isBase64([32])(root)) {
-    throw new Refused("the checkpoint has a number or hash of the wrong length");
-  }
+  const [, signed = "", origin = "", size = "", root = "", tail = ""] = match ?? [];
   const found = [...tail.matchAll(new RegExp(line, "g"))].map(([, name = "", data = ""]) => ({ name, data }));
-  if (!found.every(({ data }, at) => isBase64(LINE_SIZES[at] ?? COSIGNATURE_SIZES)(data))) {
-    throw new Refused("the checkpoint has a signature of the wrong length");
+  const isSized = found.every(({ data }, at) => isBase64(LINE_SIZES[at] ?? COSIGNATURE_SIZES)(data));
+  if (match === null || !isSized || !Number.isSafeInteger(Number(size)) || !isBase64([32])(root)) {
+    throw new Refused(
+      "the checkpoint is not a note of origin, size, root, and signature lines of a known length",
+    );
   }
   const lines = found.map(({ name, data }) => ({ name, data: base64(data) }));
   return { text: utf8(signed), origin, size: Number(size), root: base64(root), lines };
@@ -388,11 +363,6 @@ export function splitVkey(vkey: string): { name: string; id: string; encoded: st
 export const ED25519 = 1;
 export const ED25519_COSIGNATURE = 4;
 export const ML_DSA_44 = 6;
-export const SIGNATURE_SIZES: Record<number, number> = {
-  [ED25519]: 64,
-  [ED25519_COSIGNATURE]: 8 + 64,
-  [ML_DSA_44]: 8 + 2420,
-};
 const KEY_SIZES: Record<number, number> = { [ED25519]: 32, [ED25519_COSIGNATURE]: 32, [ML_DSA_44]: 1312 };
 const LINE_SIZES = [[4 + 64], [4 + 8 + 2420]];
 const COSIGNATURE_SIZES = [4 + 8 + 64, 4 + 8 + 2420];
@@ -413,7 +383,7 @@ const RULES: Record<string, Rule> = {
   bytes32: isBase64([32]),
   bytes64: isBase64([64]),
   artifacts: list((value) => fits(value, "c:hash mt:text n:count")),
-  events: list((value) => fits(value, "event:text") || fits(value, "leaf:hash")),
+  events: list((value) => fits(value, "event?:text leaf?:hash")),
   key: (value) => fits(value, "inclusion:hashes leaf:text"),
   openings: list((value) => fits(value, "art:count data:base64 event:count mt:text salt:bytes32")),
   vkeys: isPair,

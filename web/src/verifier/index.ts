@@ -12,20 +12,9 @@ import {
   sha256,
   utf8,
 } from "./bytes";
-import {
-  artifactOf,
-  checkAddenda,
-  checkContinued,
-  checkErased,
-  checkPrevious,
-  eventsRoot,
-  inOrder,
-  type Place,
-  requireEvents,
-  requireIncluded,
-} from "./entries";
+import { artifacts, checkAddenda, checkErased, checkPrevious, requireEvents } from "./entries";
 import { type Policy, type Receipt, Refused, read } from "./form";
-import { requireCosignatures, requireHead, signedAt } from "./heads";
+import { checkContinued, requireHead, requireIncluded, signedAt } from "./heads";
 import { checkTrust, names } from "./trust";
 
 export { type Head, type Policy, readHead } from "./form";
@@ -99,112 +88,90 @@ async function judge(data: Uint8Array, { policy, pin }: Trusted): Promise<Verdic
   if (receipt === undefined || refused !== undefined) {
     return { ok: false, steps, summary: `Refused at ${refused?.name}: ${refused?.detail}.` };
   }
-  const { envelope, head } = receipt;
+  const { entry, head } = receipt.turn;
   const summary =
-    `Verified: turn ${envelope.turn} (${envelope.outcome}, ${envelope.events} events) ` +
-    `is entry ${envelope.idx} of ${head.origin}, ` +
-    `under its head of ${head.size} entries signed ${signedAt(head.lines[1])}.`;
+    `Verified: turn ${entry.turn} (${entry.outcome}, ${entry.events} events) is entry ${entry.idx} of ` +
+    `${head.origin}, under its head of ${head.size} entries signed ${signedAt(head.lines[1])}.`;
   return { ok: true, steps, summary };
 }
 
 /** The events are this turn's, complete and in order, and hash to the envelope's root. */
-async function checkEvents(receipt: Receipt): Promise<string> {
-  const { envelope, events } = receipt;
-  const count = events.length;
-  if (count !== envelope.events || count < 2) {
-    throw new Refused(
-      `there are ${count} events; the envelope states ${envelope.events}, and a turn has at least 2`,
-    );
-  }
-  requireEvents(receipt, events, 0);
-  for (const [place, { event }] of events.entries()) {
-    if (event === null) continue;
-    if (
-      (event.type === "turn_started") !== (place === 0) ||
-      (event.type === "turn_sealed") !== (place === count - 1)
-    ) {
-      throw new Refused(`event ${place} is out of place: a turn runs from turn_started to turn_sealed`);
-    }
-  }
-  if ((await eventsRoot(events)) !== envelope.root) {
-    throw new Refused("the events do not hash to the envelope's root");
-  }
+async function checkEvents({ turn }: Receipt): Promise<string> {
+  const { events } = turn;
+  if (events.length < 2) throw new Refused("a turn has at least two events");
+  await requireEvents(turn.entry, turn, 0, "the envelope");
   const withheld = events.filter(({ event }) => event === null).length;
-  return `${count} events hash to the envelope's root, ${withheld} of them withheld`;
+  return `${events.length} events hash to the envelope's root, ${withheld} of them withheld`;
 }
 
 /** The envelope is signed, as a DSSE payload, by the key of the key leaf. */
-async function checkSignature({ bundle, envelopeBytes, key }: Receipt): Promise<string> {
-  const prefix = `DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${envelopeBytes.length} `;
-  const message = concat(utf8(prefix), envelopeBytes);
-  if (!(await isEd25519(base64(key.pub), base64(bundle.signature), message))) {
+async function checkSignature({ turn, key }: Receipt): Promise<string> {
+  const prefix = `DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${turn.data.length} `;
+  const message = concat(utf8(prefix), turn.data);
+  if (!(await isEd25519(base64(key.entry.pub), base64(turn.item.signature), message))) {
     throw new Refused("the envelope's signature does not verify");
   }
-  return `the envelope is signed by key ${key.kid}`;
+  return `the envelope is signed by key ${key.entry.kid}`;
 }
 
 /** The key leaf is an entry of the same log and authorises the envelope's index. */
 async function checkKey(receipt: Receipt): Promise<string> {
-  const { bundle, envelope, key, keyBytes } = receipt;
-  if (key.log !== envelope.log || key.kid !== envelope.kid) {
+  const [key, turn] = [receipt.key.entry, receipt.turn.entry];
+  const last = key.idx + key.span;
+  if (key.log !== turn.log || key.kid !== turn.kid) {
     throw new Refused("the key leaf is of another log, or of another key");
   }
-  if (!(key.idx < envelope.idx && envelope.idx <= key.idx + key.span)) {
-    throw new Refused(`the key of entry ${key.idx} may not sign entry ${envelope.idx}`);
+  if (!(key.idx < turn.idx && turn.idx <= last)) {
+    throw new Refused(`the key of entry ${key.idx} may not sign entry ${turn.idx}`);
   }
-  await requireIncluded(receipt.head, keyBytes, key.idx, bundle.key.inclusion, "the key leaf");
-  return `key ${key.kid} is entry ${key.idx} and may sign up to entry ${key.idx + key.span}`;
+  await requireIncluded(receipt.key, "the key leaf");
+  return `key ${key.kid} is entry ${key.idx} and may sign up to entry ${last}`;
 }
 
 /** Link by link from the key leaf to the envelope, nothing left out between them. */
-async function checkChain({ bundle, envelope, key, keyBytes }: Receipt): Promise<string> {
-  const origin = utf8(envelope.log);
+async function checkChain(receipt: Receipt): Promise<string> {
+  const [key, turn] = [receipt.key.entry, receipt.turn.entry];
+  const origin = utf8(turn.log);
   if (key.idx === 0 && key.prev !== hex(await sha256(utf8("aibox.chain-genesis/1\n"), origin))) {
     throw new Refused("entry 0 does not begin the chain of this log");
   }
-  const leaves = [await leafHash(keyBytes), ...bundle.chain.map(hexBytes)];
-  if (leaves.length !== envelope.idx - key.idx) {
-    throw new Refused(`${leaves.length} links cannot lead from entry ${key.idx} to entry ${envelope.idx}`);
+  const leaves = [await leafHash(receipt.key.data), ...receipt.turn.item.chain.map(hexBytes)];
+  if (leaves.length !== turn.idx - key.idx) {
+    throw new Refused(`${leaves.length} links cannot lead from entry ${key.idx} to entry ${turn.idx}`);
   }
   const prefix = concat(utf8("aibox.chain/1\n"), await sha256(origin));
   let link = hexBytes(key.prev);
   for (const [at, leaf] of leaves.entries())
     link = await sha256(prefix, bigEndian(key.idx + at, 8), link, leaf);
-  if (hex(link) !== envelope.prev) throw new Refused("the chain does not lead to the envelope");
-  return `${leaves.length} links lead from entry ${key.idx} to entry ${envelope.idx}`;
+  if (hex(link) !== turn.prev) throw new Refused("the chain does not lead to the envelope");
+  return `${leaves.length} links lead from entry ${key.idx} to entry ${turn.idx}`;
 }
 
 /** The envelope is an entry of the tree whose root the checkpoint states. */
-async function checkInclusion(receipt: Receipt): Promise<string> {
-  const { bundle, envelope, envelopeBytes, head } = receipt;
-  await requireIncluded(head, envelopeBytes, envelope.idx, bundle.inclusion, "the envelope");
-  return `the envelope is entry ${envelope.idx} in the tree of ${head.size} entries`;
+async function checkInclusion({ turn }: Receipt): Promise<string> {
+  await requireIncluded(turn, "the envelope");
+  return `the envelope is entry ${turn.entry.idx} in the tree of ${turn.head.size} entries`;
 }
 
 /** The log signed the head twice, each named witness cosigned it, and it continues what it says that it continues. */
 async function checkHead(receipt: Receipt): Promise<string> {
-  const { bundle, envelope, head } = receipt;
-  const witnesses = bundle.witnesses ?? [];
-  await requireHead(head, envelope.log, bundle.vkeys, "the head");
-  await requireCosignatures(head, witnesses);
-  const signed = `the head of ${head.size} entries was signed ${signedAt(head.lines[1])} with Ed25519 and ML-DSA-44`;
+  const { turn } = receipt;
+  const { size, lines } = turn.head;
+  const { witnesses = [] } = turn.item;
+  await requireHead(turn, "the head");
+  const signed = `the head of ${size} entries was signed ${signedAt(lines[1])} with Ed25519 and ML-DSA-44`;
   const found = witnesses.length > 0 ? `${signed}, and cosigned by ${names(witnesses).join(", ")}` : signed;
-  return [found, ...(await checkContinued(head, bundle.consistency)), ...(await checkPrevious(receipt))].join(
-    "; ",
-  );
+  return [found, ...(await checkContinued(turn)), ...(await checkPrevious(receipt))].join("; ");
 }
 
 /** Every opened artifact is the one its event committed to, and every erased one is covered by a tombstone. */
 async function checkOpenings(receipt: Receipt): Promise<string> {
-  const { openings } = receipt.bundle;
-  let before: Place = { event: -1, art: -1 };
-  for (const opening of openings) {
-    const artifact = artifactOf(receipt, opening);
-    before = inOrder(before, opening);
+  const { openings } = receipt.turn.item;
+  for (const [opening, stated] of artifacts(receipt, openings)) {
     const [media, data] = [utf8(opening.mt), base64(opening.data)];
     const sized = concat(bigEndian(media.length, 4), media, bigEndian(data.length, 8), data);
     const commitment = hex(await sha256(utf8("aibox.artifact/1\n"), base64(opening.salt), sized));
-    if (artifact.c !== commitment || artifact.mt !== opening.mt || artifact.n !== data.length) {
+    if (stated.c !== commitment || stated.mt !== opening.mt || stated.n !== data.length) {
       throw new Refused(`artifact ${opening.event}/${opening.art} is not the one that was committed to`);
     }
   }

@@ -12,8 +12,8 @@ export async function checkTrust(
   return pin === undefined ? found : `${found}; ${byPin(receipt, pin)}`;
 }
 
-async function ownKeys({ bundle }: Receipt): Promise<string> {
-  const fingerprint = hex(await sha256(utf8(bundle.vkeys.map((vkey) => `${vkey}\n`).join(""))));
+async function ownKeys({ turn }: Receipt): Promise<string> {
+  const fingerprint = hex(await sha256(utf8(turn.item.vkeys.map((vkey) => `${vkey}\n`).join(""))));
   return (
     `no policy given: the keys are those that the receipt itself states, fingerprint ${fingerprint}; ` +
     "compare it with one obtained from the log's owner"
@@ -21,25 +21,23 @@ async function ownKeys({ bundle }: Receipt): Promise<string> {
 }
 
 /** Every log that the receipt rests on is pinned with its keys, and enough of the named witnesses cosigned. */
-function byPolicy(receipt: Receipt, policy: Policy): string {
-  const { bundle, envelope, tombstones, addenda, previous } = receipt;
+function byPolicy({ turn, tombstones, addenda, previous }: Receipt, policy: Policy): string {
   if (!isPolicy(policy)) throw new Refused("the policy has a missing, unknown or malformed field");
   const { logs, quorum, witnesses } = policy;
   if ((quorum === undefined) !== (witnesses === undefined)) {
     throw new Refused("the policy names witnesses without a quorum, or a quorum without witnesses");
   }
-  const parts = [...tombstones, ...addenda, ...(previous === null ? [] : [previous])];
-  const stated = parts.map(({ head, item }) => ({ origin: head.origin, vkeys: item.vkeys }));
-  for (const { origin, vkeys } of [{ origin: envelope.log, vkeys: bundle.vkeys }, ...stated]) {
-    const pinned = logs.filter((log) => log.origin === origin);
+  const closings = previous === null ? [] : [previous.closing];
+  for (const { head, item } of [turn, ...tombstones, ...addenda, ...closings]) {
+    const pinned = logs.filter((log) => log.origin === head.origin);
     if (pinned.length === 0) throw new Refused("the policy does not name this log");
-    if (!pinned.some((log) => log.vkeys.every((vkey, at) => vkey === vkeys[at]))) {
+    if (!pinned.some((log) => log.vkeys.every((vkey, at) => vkey === item.vkeys[at]))) {
       throw new Refused("the keys are not those the policy pins for this log");
     }
   }
   const found = "the keys are those the policy pins for this log";
   if (quorum === undefined) return found;
-  const count = names((witnesses ?? []).filter((vkey) => bundle.witnesses?.includes(vkey))).length;
+  const count = names((witnesses ?? []).filter((vkey) => turn.item.witnesses?.includes(vkey))).length;
   if (count < quorum) {
     throw new Refused(`${count} of the policy's witnesses cosigned the head, and it asks for ${quorum}`);
   }
@@ -47,13 +45,13 @@ function byPolicy(receipt: Receipt, policy: Policy): string {
 }
 
 /** The receipt's head is the pinned one, or continues it; or the last head of the log before does. */
-function byPin({ bundle, head: own, previous }: Receipt, note: string): string {
+function byPin({ turn, previous }: Receipt, note: string): string {
   const pin = readHead(note);
-  const isOfLast = previous !== null && pin.origin === previous.head.origin;
-  const [head, old, whose] = isOfLast
-    ? [previous.head, previous.item.consistency, "the log before's"]
-    : [own, bundle.consistency, "its"];
-  if (pin.origin !== head.origin) throw new Refused("the pinned head is of another log");
+  const proofs = previous === null ? [turn] : [turn, previous.closing];
+  const proof = proofs.find(({ head }) => head.origin === pin.origin);
+  if (proof === undefined) throw new Refused("the pinned head is of another log");
+  const { head, item } = proof;
+  const old = item.consistency;
   const root = pin.size === head.size ? head.root : pin.size === old?.from ? hexBytes(old.root) : null;
   if (root === null) {
     throw new Refused(
@@ -66,7 +64,7 @@ function byPin({ bundle, head: own, previous }: Receipt, note: string): string {
       `the log's first ${pin.size} entries are not those of the pinned head: it was rewritten`,
     );
   }
-  return `${whose} first ${pin.size} entries are those of the pinned head`;
+  return `the first ${pin.size} entries of ${head.origin} are those of the pinned head`;
 }
 
 /** The names in verifier keys, in their order: a witness with two keys counts once. */
