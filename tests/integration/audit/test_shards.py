@@ -94,7 +94,7 @@ async def test_a_head_that_was_pinned_last_year_is_continued_by_this_years_recei
         verdict = verifier.verify(proof, policy, note)
         assert verdict.ok, verdict.summary
         assert "goes on from" in verdict.steps[6].detail
-        assert "the log before's first" in verdict.steps[-1].detail
+        assert f"entries of {last.origin} are those of the pinned head" in verdict.steps[-1].detail
 
 
 async def test_the_proof_that_a_log_goes_on_is_of_the_log_before_alone(clocked: Clocked) -> None:
