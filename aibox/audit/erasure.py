@@ -26,6 +26,7 @@ from aibox.core.errors import AIBoxError, Forbidden
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Bus, Recorded
 from aibox.core.keys import CHANNEL, DataKeys
+from aibox.core.tasks import beside
 from aibox.core.turn import Turn, system_turn
 from aibox.stores import ObjectChanged, Objects
 
@@ -75,12 +76,8 @@ class Erasure:
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """First repeat what a restored database has forgotten; then let go of what is too old, until the block ends."""
         await self.replay()
-        retiring = tasks.create_task(self._retire(), name="audit.retire")
-        try:
+        async with beside(tasks, {"audit.retire": self._retire()}):
             yield
-        finally:
-            retiring.cancel()
-            await asyncio.gather(retiring, return_exceptions=True)
 
     async def erase(self, turn: Turn, *, user_id: UUID | None = None, conversation: UUID | None = None) -> Erased:
         """Erase what a person said, everywhere or in one conversation; on return it is gone.

@@ -13,6 +13,7 @@ from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.events import TurnSealed, record
+from aibox.core.tasks import beside
 from aibox.core.turn import system_turn
 
 log = structlog.get_logger("aibox.audit.reaper")
@@ -32,12 +33,8 @@ class Reaper:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Look every so many seconds until the block ends."""
-        task = tasks.create_task(self._work(), name="audit.reap")
-        try:
+        async with beside(tasks, {"audit.reap": self._work()}):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def reap(self) -> int:
         """End every turn whose lease and grace have passed; the number ended."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from aibox.core.eventlog import EventLog
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.audit.room")
 
@@ -41,12 +42,8 @@ class Room:
             yield
             return
         await asyncio.to_thread(self.look)
-        watching = tasks.create_task(self._watch(), name="audit.room")
-        try:
+        async with beside(tasks, {"audit.room": self._watch()}):
             yield
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
     def look(self) -> None:
         """Close or open the log to new turns, and lay or give up the ballast, by what is free now."""

@@ -26,6 +26,7 @@ from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
 from aibox.core.events import leaf_hash
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.audit.sealer")
 
@@ -108,16 +109,8 @@ class Sealer:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Seal until the block ends. What has ended by then is sealed at the next start."""
-        started = [
-            tasks.create_task(self._listen(), name="audit.listen"),
-            tasks.create_task(self._work(), name="audit.seal"),
-        ]
-        try:
+        async with beside(tasks, {"audit.listen": self._listen(), "audit.seal": self._work()}):
             yield
-        finally:
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
 
     @contextlib.contextmanager
     def news_of(self, turn_id: UUID) -> Generator[asyncio.Event]:

@@ -47,6 +47,7 @@ from aibox.core.db import Database
 from aibox.core.errors import AuditUnavailable, BootRefused, NotFound, StateUnavailable, TooLarge, ValidationFailed
 from aibox.core.keyring import Ring
 from aibox.core.keys import DataKeys
+from aibox.core.tasks import beside
 from aibox.core.turn import Turn
 from aibox.stores import Objects
 
@@ -114,16 +115,8 @@ class Audit:
                 await stack.enter_async_context(self._witnesses.run(tasks))
             if self._timestamps is not None:
                 await stack.enter_async_context(self._timestamps.run(tasks))
-            started = [
-                tasks.create_task(self._copy_out(), name="audit.copy_out"),
-                tasks.create_task(self._compare(), name="audit.compare"),
-            ]
-            try:
+            async with beside(tasks, {"audit.copy_out": self._copy_out(), "audit.compare": self._compare()}):
                 yield
-            finally:
-                for task in started:
-                    task.cancel()
-                await asyncio.gather(*started, return_exceptions=True)
 
     async def receipt(self, turn: Turn, turn_id: UUID) -> Receipt:
         async with self._db.read(turn) as session:

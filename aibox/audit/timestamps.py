@@ -20,6 +20,7 @@ from aibox.audit.logs import Log
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import BootRefused, StateUnavailable, ValidationFailed
 from aibox.core.http import Broken, Client, Unreachable
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.audit.timestamps")
 
@@ -71,13 +72,11 @@ class Timestamps:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Have heads stamped until the block ends."""
-        task = tasks.create_task(self._work(), name="audit.stamp") if self._url else None
-        try:
+        if not self._url:
             yield
-        finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            return
+        async with beside(tasks, {"audit.stamp": self._work()}):
+            yield
 
     async def stamp(self) -> None:
         """Have every log's newest head stamped, where the last stamp is old enough."""

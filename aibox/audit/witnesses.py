@@ -16,6 +16,7 @@ from aibox.audit.witness import SIZE_TYPE, request
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import BootRefused, StateUnavailable, ValidationFailed
 from aibox.core.http import Broken, Client, Unreachable
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.audit.witnesses")
 
@@ -75,13 +76,11 @@ class Witnesses:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Ask for cosignatures of new heads until the block ends."""
-        task = tasks.create_task(self._work(), name="audit.witness") if self.known else None
-        try:
+        if not self.known:
             yield
-        finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            return
+        async with beside(tasks, {"audit.witness": self._work()}):
+            yield
 
     async def ask(self) -> None:
         """Have every log's newest head cosigned that is not yet, by all witnesses at once."""

@@ -20,6 +20,7 @@ from aibox.core import failpoints
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import AIBoxError
 from aibox.core.events import Bus, Recorded, Subscription
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.core.delivery")
 
@@ -87,15 +88,9 @@ class Delivery:
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Deliver until the block ends."""
         self._wakes = {name: asyncio.Event() for name in self._bus.subscriptions}
-        started = [tasks.create_task(self._listen(), name="delivery.listen")]
-        for subscription in self._bus.subscriptions.values():
-            started.append(tasks.create_task(self._serve(subscription), name=f"delivery.{subscription.name}"))
-        try:
+        serving = {f"delivery.{name}": self._serve(served) for name, served in self._bus.subscriptions.items()}
+        async with beside(tasks, {"delivery.listen": self._listen(), **serving}):
             yield
-        finally:
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
 
     async def drain(self, subscriber: str) -> None:
         """Return when `subscriber` has handled all that is committed and readable at the call."""

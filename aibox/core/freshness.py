@@ -10,6 +10,7 @@ import structlog
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.core.freshness")
 
@@ -31,16 +32,9 @@ async def kept_fresh(
     """
     await refresh()
     stale = asyncio.Event()
-    started = [
-        tasks.create_task(_listen(connections, channel, stale), name=f"{channel}.listen"),
-        tasks.create_task(_refresh(refresh, stale, channel, seconds), name=f"{channel}.refresh"),
-    ]
-    try:
+    listening, refreshing = _listen(connections, channel, stale), _refresh(refresh, stale, channel, seconds)
+    async with beside(tasks, {f"{channel}.listen": listening, f"{channel}.refresh": refreshing}):
         yield
-    finally:
-        for task in started:
-            task.cancel()
-        await asyncio.gather(*started, return_exceptions=True)
 
 
 async def _listen(connections: Connections, channel: str, stale: asyncio.Event) -> None:

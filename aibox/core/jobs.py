@@ -24,6 +24,7 @@ from aibox.core.db import Work
 from aibox.core.errors import AIBoxError, Internal, StateUnavailable
 from aibox.core.eventlog import EventLog
 from aibox.core.events import TurnFailed
+from aibox.core.tasks import beside
 from aibox.core.turn import Turn, system_turn, uuid7
 
 log = structlog.get_logger("aibox.core.jobs")
@@ -153,14 +154,9 @@ class Jobs:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Work until the block ends; what is under way then is given back and runs elsewhere, or later."""
-        started = [tasks.create_task(self._listen(), name="jobs.listen")]
-        started += [tasks.create_task(self._work_forever(), name=f"jobs.{n}") for n in range(self._workers)]
-        try:
+        workers = {f"jobs.{n}": self._work_forever() for n in range(self._workers)}
+        async with beside(tasks, {"jobs.listen": self._listen(), **workers}):
             yield
-        finally:
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
 
     async def drain(self) -> int:
         """Do what is due now, here, one after the other; the number done. For tests and the console."""

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from aibox.core.connections import LOST, Connections
+from aibox.core.tasks import beside
 from aibox.core.turn import Principal
 
 log = structlog.get_logger("aibox.identity.standing")
@@ -84,12 +85,10 @@ class Standing:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Listen until the block ends."""
-        listener = tasks.create_task(self._listen(), name="identity.standing")
         try:
-            yield
+            async with beside(tasks, {"identity.standing": self._listen()}):
+                yield
         finally:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
             self._forget_all()
 
     def _remember(self, key: bytes, known: Known) -> None:

@@ -19,6 +19,7 @@ from aibox.core.db import Database
 from aibox.core.errors import AIBoxError, Conflict, NotFound, StateUnavailable, ValidationFailed
 from aibox.core.eventlog import EventLog
 from aibox.core.freshness import kept_fresh
+from aibox.core.tasks import beside
 from aibox.core.turn import Turn, system_turn, uuid7
 from aibox.observability import (
     Action,
@@ -93,13 +94,9 @@ class BudgetService:
         async with (
             kept_fresh(tasks, self._connections, CHANNEL, self.refresh, seconds=REFRESH_SECONDS),
             self._desk.run(tasks),
+            beside(tasks, {"budgets.recover": self._recover_always()}),
         ):
-            recovering = tasks.create_task(self._recover_always(), name="budgets.recover")
-            try:
-                yield
-            finally:
-                recovering.cancel()
-                await asyncio.gather(recovering, return_exceptions=True)
+            yield
 
     async def refresh(self) -> None:
         """Read who has a budget. Raises `StateUnavailable`; what was known stays then."""

@@ -18,6 +18,7 @@ from aibox.core.errors import AIBoxError, BootRefused, StateUnavailable, Validat
 from aibox.core.eventlog import EventLog
 from aibox.core.freshness import kept_fresh
 from aibox.core.http import Broken, Client, Unreachable
+from aibox.core.tasks import beside
 from aibox.core.turn import PLATFORM_TENANT, Turn, system_turn
 from aibox.observability import (
     Price,
@@ -91,13 +92,11 @@ class PriceService:
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Read the file and the stored list; fetch a list that was fetched once anew each day."""
         self._known = msgspec.structs.replace(self._known, file=_read_file(self._settings.local_prices))
-        async with kept_fresh(tasks, self._connections, CHANNEL, self.reload, seconds=REFRESH_SECONDS):
-            daily = tasks.create_task(self._daily(), name="prices.daily")
-            try:
-                yield
-            finally:
-                daily.cancel()
-                await asyncio.gather(daily, return_exceptions=True)
+        async with (
+            kept_fresh(tasks, self._connections, CHANNEL, self.reload, seconds=REFRESH_SECONDS),
+            beside(tasks, {"prices.daily": self._daily()}),
+        ):
+            yield
 
     def find(self, provider: str, model: str, *, is_ours: bool) -> Price | None:
         """See `Prices.find`. `provider/model` wins over the model's id alone, in the file as in the list."""

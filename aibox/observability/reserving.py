@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from aibox.core.errors import AIBoxError, StateUnavailable
+from aibox.core.tasks import beside
 from aibox.observability.books import Ask, Books, Verdict
 
 log = structlog.get_logger("aibox.observability.reserving")
@@ -33,18 +34,12 @@ class Desk:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Decide until the block ends; who still waits then hears `StateUnavailable`."""
-        started = (
-            tasks.create_task(self._serve(), name="budgets.reserve"),
-            tasks.create_task(self._free(), name="budgets.free"),
-        )
-        self._is_open = True
         try:
-            yield
+            async with beside(tasks, {"budgets.reserve": self._serve(), "budgets.free": self._free()}):
+                self._is_open = True
+                yield
         finally:
             self._is_open = False
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
             while not self._waiting.empty():
                 _fail([self._waiting.get_nowait()], StateUnavailable())
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from aibox.core.connections import Connections
 from aibox.core.db import Database
 from aibox.core.events import Recorded
+from aibox.core.tasks import beside
 from aibox.core.turn import Turn
 from aibox.observability import Dimension, OwnUsage, Trace, TraceSummary, UsageReport
 from aibox.observability.budgets import BudgetService
@@ -32,12 +33,8 @@ class ObservabilityService:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Keep the gauges true until the block ends."""
-        keeping = tasks.create_task(keep(self._connections), name="observability.gauges")
-        try:
+        async with beside(tasks, {"observability.gauges": keep(self._connections)}):
             yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
 
     async def handle(self, events: Sequence[Recorded]) -> None:
         """Book each event's generation. The same event again changes nothing and counts nothing."""

@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from aibox.core.http import Broken, Client, Ours, Unreachable
+from aibox.core.tasks import beside
 from aibox.router import BackendUnavailable, Settings
 from aibox.router.gates import Gate, Limits, Slot
 from aibox.router.wheels import FileUnusable, check, wheel_file
@@ -85,12 +86,8 @@ class LocalModel:
         if not self._settings.local:
             yield
             return
-        supervisor = tasks.create_task(self._supervise(), name="router.local")
-        try:
+        async with beside(tasks, {"router.local": self._supervise()}):
             yield
-        finally:
-            supervisor.cancel()
-            await asyncio.gather(supervisor, return_exceptions=True)
 
     async def endpoint(self, *, timeout: float) -> Endpoint:
         """Where to call it, waiting while it starts. Raises `BackendUnavailable` saying what is missing."""

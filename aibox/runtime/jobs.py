@@ -9,6 +9,7 @@ import structlog
 
 from aibox.core.connections import LOST, Connections
 from aibox.core.errors import StateUnavailable
+from aibox.core.tasks import beside
 
 log = structlog.get_logger("aibox.runtime.jobs")
 
@@ -25,12 +26,8 @@ class StreamSweeper:
     @contextlib.asynccontextmanager
     async def run(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Sweep now and then until the block ends."""
-        sweeping = tasks.create_task(self._sweep_forever(), name="runtime.sweep")
-        try:
+        async with beside(tasks, {"runtime.sweep": self._sweep_forever()}):
             yield
-        finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Forget what is old enough now."""
