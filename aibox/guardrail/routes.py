@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from litestar import Controller, get, post, put
+from litestar import Controller, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec.structs import replace
 
 from aibox.core.turn import Turn
-from aibox.guardrail import Deidentified, Guardrail, Policy, Verdict
+from aibox.guardrail import Conversations, Deidentified, Guardrail, Policy, Verdict
 from aibox.guardrail.schemas import (
     CheckAnswer,
     CheckBody,
@@ -47,9 +47,14 @@ class GuardController(Controller):
 
     @post("/deidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
     async def deidentify(
-        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[DeidentifyBody]
+        self,
+        turn: NamedDependency[Turn],
+        guardrail: NamedDependency[Guardrail],
+        conversations: NamedDependency[Conversations],
+        data: JSONBody[DeidentifyBody],
     ) -> Deidentified:
         """The text with tokens in place of personal data; secrets are removed for good."""
+        await conversations.require_no_strangers(turn, data.conversation_id)
         return await guardrail.deidentify(turn, data.content, conversation=data.conversation_id)
 
     @post("/reidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -66,6 +71,13 @@ class GuardController(Controller):
     ) -> HeldBody:
         """What was masked of the caller's own words in a conversation."""
         return HeldBody(items=await guardrail.held(turn, conversation_id))
+
+    @delete("/masked", opt={"policy": "chat", "scope": "chat"})
+    async def let_go(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], conversation_id: FromQuery[UUID]
+    ) -> None:
+        """Forget the caller's own values in a conversation; their tokens stay tokens."""
+        await guardrail.let_go(turn, conversation_id)
 
     @get("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
     async def policy(

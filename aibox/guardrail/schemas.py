@@ -44,7 +44,7 @@ class CheckAnswer(Struct, frozen=True, kw_only=True):
 
 
 class DeidentifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text, and the conversation in which its tokens hold. Any id will do: the values are the caller's alone."""
+    """A text, and the conversation in which its tokens hold: one of the caller's, or any id that nobody uses yet."""
 
     content: Annotated[str, Meta(max_length=1_000_000)]
     conversation_id: UUID

@@ -36,6 +36,7 @@ from aibox.guardrail import (
     Policy,
     Settings,
     TooLongToScan,
+    VaultFull,
     Verdict,
 )
 from aibox.guardrail.engine import Engine
@@ -89,7 +90,7 @@ class GuardrailService:
         self._settings = settings
         self._log = log
         self._policies = Policies(settings, db)
-        self._vault = Vault(db, keys)
+        self._vault = Vault(db, keys, most=settings.vault_values)
         self._engine = engine or Engine(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="guardrail")
         self._scans: OrderedDict[bytes, Scan] = OrderedDict()
@@ -174,11 +175,15 @@ class GuardrailService:
 
     async def deidentify(self, turn: Turn, text: str, *, conversation: UUID) -> Deidentified:
         rules = await self._policies.rules(turn, external=True, profile="strict")
+        await self._vault.require_own(turn, conversation)
         begun = time.monotonic()
         # A text is only masked here, not judged: who de-identifies an attack to study it may.
         found = await self._scan(text, rules.only("secrets"), "input")
         literals = (Span(match.start(), match.end(), LITERAL) for match in TOKEN.finditer(text))
         spans = settle((*found.spans, *literals))
+        is_kept = any(span.kind != SECRET for span in spans)
+        if is_kept and await self._vault.count(turn) >= self._settings.vault_values_per_person:
+            raise VaultFull("As many masked values are kept for you as may be. Delete conversations, or let some go.")
         tokens = await self._tokens(turn, text, spans, conversation)
         verdict = _rewritten(text, Scan(found.findings, tuple(spans)), tokens)
         await self._record(turn, rules, "input", [verdict], begun)
@@ -193,6 +198,9 @@ class GuardrailService:
     async def held(self, turn: Turn, conversation: UUID) -> list[Held]:
         values = await self._vault.values(turn, conversation)
         return [Held(token=token, type=kind_of(token), value=value) for token, value in sorted(values.items())]
+
+    async def let_go(self, turn: Turn, conversation: UUID) -> None:
+        await self._vault.forget(turn, conversation, owner=turn.principal.id)
 
     def release(self, turn: Turn) -> None:
         self._vault.release(turn)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,10 +11,11 @@ from litestar.di import Provide
 
 from aibox.core.errors import AIBoxError, error_body
 from aibox.core.turn import Principal, Turn, begin
-from aibox.guardrail import Guardrail
+from aibox.guardrail import Conversations, Guardrail
 from aibox.guardrail.routes import ROUTES
+from aibox.runtime.conversations import ConversationStore
 from tests.conftest import Kernel
-from tests.integration.guardrail.test_service import service
+from tests.integration.guardrail.test_service import service, user
 
 TENANT = uuid4()
 ANNA = Principal(kind="user", tenant=TENANT, id=uuid4(), pseudonym="p-anna")
@@ -34,9 +35,12 @@ async def client(kernel: Kernel) -> AsyncGenerator[httpx.AsyncClient]:
     async def provide() -> Guardrail:
         return guardrail
 
+    async def stored() -> Conversations:
+        return ConversationStore(kernel.db, guardrail)
+
     app = Litestar(
         ROUTES,
-        dependencies={"turn": Provide(turn), "guardrail": Provide(provide)},
+        dependencies={"turn": Provide(turn), "guardrail": Provide(provide), "conversations": Provide(stored)},
         exception_handlers={AIBoxError: _shown},
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=cast(Any, app)), base_url="http://aibox") as opened:
@@ -139,6 +143,28 @@ async def test_a_text_is_deidentified_looked_at_and_given_back(client: httpx.Asy
     assert held == {"items": [{"token": "<EMAIL_ADDRESS_1>", "type": "EMAIL_ADDRESS", "value": "a@x.org"}]}
     assert shown.json() == {"content": "Mail a@x.org"}
     assert elsewhere.status_code == 404
+
+
+async def test_a_conversation_of_anothers_is_none_to_deidentify_in(client: httpx.AsyncClient, kernel: Kernel) -> None:
+    store = ConversationStore(kernel.db, service(kernel))
+    own = await store.create(begin(ANNA))
+    bens = await store.create(user(TENANT, name="p-ben"))
+
+    async def status(conversation: UUID) -> int:
+        body = {"content": "Mail a@x.org", "conversation_id": str(conversation)}
+        return (await client.post("/v1/guard/deidentify", json=body)).status_code
+
+    assert [await status(own.id), await status(bens.id), await status(uuid4())] == [200, 404, 200]
+
+
+async def test_what_was_masked_is_let_go_on_request(client: httpx.AsyncClient) -> None:
+    where = {"conversation_id": str(uuid4())}
+    await client.post("/v1/guard/deidentify", json={"content": "Mail a@x.org", **where})
+
+    gone = await client.delete("/v1/guard/masked", params=where)
+
+    assert gone.status_code == 204
+    assert (await client.get("/v1/guard/masked", params=where)).json() == {"items": []}
 
 
 async def test_an_agents_policy_is_its_own(client: httpx.AsyncClient) -> None:
