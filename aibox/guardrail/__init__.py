@@ -16,6 +16,10 @@ Profile = Literal["permissive", "balanced", "strict"]
 Form = Literal["text", "json"]
 """What a text is that tokens are restored in: plain, or JSON, where a value is escaped as the inside of a string."""
 
+LONGEST_ID, ID_PATTERN = 200, r"^[^\x00-\x1f\x7f]*\Z"
+Id = Annotated[str, Meta(max_length=LONGEST_ID, pattern=ID_PATTERN)]
+"""The id of an agent or an API key, as a caller names it."""
+
 SCANNERS = (
     "prompt_injection",
     "toxicity",

@@ -1,15 +1,16 @@
 """`/v1/guard`: judge a text, read and change the policy."""
 
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec.structs import replace
 
 from aibox.core.turn import Turn
-from aibox.guardrail import Conversations, Deidentified, Guardrail, Policy, Verdict
+from aibox.guardrail import ID_PATTERN, LONGEST_ID, Conversations, Deidentified, Guardrail, Policy, Verdict
 from aibox.guardrail.schemas import (
     CheckAnswer,
     CheckBody,
@@ -84,8 +85,8 @@ class GuardController(Controller):
         self,
         turn: NamedDependency[Turn],
         guardrail: NamedDependency[Guardrail],
-        agent_id: FromQuery[str] = "",
-        key_id: FromQuery[str] = "",
+        agent_id: Annotated[str, QueryParameter(max_length=LONGEST_ID, pattern=ID_PATTERN)] = "",
+        key_id: Annotated[str, QueryParameter(max_length=LONGEST_ID, pattern=ID_PATTERN)] = "",
     ) -> Policy:
         """The stored policy of the tenant, or of an agent or API key."""
         return await guardrail.policy(turn, agent_id=agent_id, key_id=key_id)

@@ -188,6 +188,15 @@ async def test_the_try_out_judges_by_the_policy_of_the_agent_that_is_named(clien
     assert kiosk["scanner_results"][0]["scanner_name"] == "ban_topics"
 
 
+@pytest.mark.parametrize("agent", ["a\x00", "a" * 201, "a\nb"])
+async def test_an_id_that_no_agent_can_have_is_refused(client: httpx.AsyncClient, agent: str) -> None:
+    tried = await client.post("/v1/guard/input", json={"content": "Hello", "scope": {"agent_id": agent}})
+    written = await client.put("/v1/guard/policy", json={"agent_id": agent})
+    read = [await client.get("/v1/guard/policy", params={name: agent}) for name in ("agent_id", "key_id")]
+
+    assert {answer.status_code for answer in (tried, written, *read)} == {400}
+
+
 async def test_a_policy_says_whether_pictures_are_read(client: httpx.AsyncClient) -> None:
     await client.put("/v1/guard/policy", json={"scan_images": True})
 
