@@ -39,7 +39,7 @@ from aibox.memory.consolidate import Group, Merge, ask_for_merges
 from aibox.memory.index import Index, Readable
 from aibox.memory.models import HistoryRow, MemoryRow, SwitchRow
 from aibox.memory.observe import statements
-from aibox.memory.recall import block, fuse, order, within_budget
+from aibox.memory.recall import block, fuse, line, order, within_budget
 from aibox.router import ModelRouter, RoleNotConfigured
 from aibox.stores import Vectors
 
@@ -120,7 +120,10 @@ class MemoryService:
                 degraded = True
         memories = within_budget(found, tokens=self._settings.token_budget)
         await self._log.log(turn, _op("recall", [memory.id for memory in memories], degraded=degraded))
-        return Recall(memories=memories, context=block(memories), degraded=degraded)
+        return Recall(memories=memories, lines=tuple(map(line, memories)), degraded=degraded)
+
+    def context(self, lines: Sequence[str]) -> str:
+        return block(lines)
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:
         return [

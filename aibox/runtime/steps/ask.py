@@ -61,12 +61,8 @@ async def _offered(parts: Parts, state: State) -> tuple[Tool, ...]:
 async def _messages(parts: Parts, state: State, tools: Sequence[Tool]) -> Messages:
     """The prompt, in the log."""
     system = f"{SYSTEM} {WITH_TOOLS}" if tools else SYSTEM
-    if state.recall.context:
-        remembered = await parts.guardrail.check_input(
-            state.turn, [state.recall.context], conversation=state.session_id, external=state.is_external
-        )
-        if remembered[0].decision != "block":
-            system = f"{system}\n\n{remembered[0].content}"
+    if state.recall.lines:
+        system = f"{system}\n\n{parts.memories.context(state.recall.lines)}"
     if state.sources:
         system = f"{system}\n\n{block(state.sources)}"
     messages = [
