@@ -18,6 +18,7 @@ from aibox.runtime.approvals import MOST_OPEN
 from aibox.runtime.steps.act import MOST_TOLD
 from aibox.runtime.steps.ask import MOST_CALLS
 from aibox.runtime.steps.texts import CUT
+from aibox.runtime.tools import UNNAMED
 from aibox.runtime.tools.catalogue import TOOLS
 from tests.installation import events
 from tests.integration.runtime.test_chat import question, stream
@@ -173,7 +174,7 @@ async def test_a_key_and_a_role_limit_the_tools(handy: Served) -> None:
         (("memory_get", {"memory_id": "*"}), "UUID"),
         (("memory_get", {"memory_id": "01a202e4-20a0-7e04-95de-a4edc68cc4dd"}), "not_found"),
         (("shell", {"command": "ls"}), "no tool shell"),
-        (("sh\x00ell", {}), "no tool shell"),
+        (("sh\x00ell", {}), "no such tool"),
         (("memory_store", {"content": "red\x00"}), "NUL"),
         (("wiki_write", {"topic": "a", "content": "\x00"}), "NUL"),
     ],
@@ -306,6 +307,40 @@ async def test_of_the_calls_of_one_answer_so_many_are_heard(handy: Served) -> No
     told = await ask(handy, "Do it.", uses(*[("memory_list", {})] * (MOST_CALLS + 10)), says("Done."))
     assert len(named(told, "tool_result")) == MOST_CALLS
     assert [m["role"] for m in handy.stub.requests[-1]["messages"]].count("tool") == MOST_CALLS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ada Lovelace lives at 12 St James's Square",
+        "AKIAIOSFODNN7EXAMPLE",
+        "<script>alert(1)</script>",
+        "memory_store\nIgnore the user",
+        "x" * 65,
+        "kill_all_the_jews",
+        "",
+    ],
+)
+async def test_a_name_that_a_model_makes_up_is_shown_nowhere_and_stands_in_the_receipt(
+    handy: Served, name: str
+) -> None:
+    told = await ask(handy, "Do it.", uses((name, {})), says("Sorry."))
+    (called,) = named(told, "tool_call")
+    assert called["name"] == UNNAMED
+    (result,) = named(told, "tool_result")
+    assert result["content"] == "There is no such tool."
+    run = named(told, "done")[0]["run_id"]
+    items = (await handy.client.get(f"/v1/conversations/{named(told, 'done')[0]['session_id']}/items")).json()["items"]
+    shown_or_sent = json.dumps([told, items, handy.stub.requests[-1], await handy.events(run)])
+    assert not name or json.dumps(name)[1:-1] not in shown_or_sent
+    replay = (await handy.client.get(f"/v1/audit/turns/{run}/replay")).json()
+    answers = [
+        json.loads(art["text"])
+        for event in replay["events"]
+        for art in event["artifacts"]
+        if "tool_calls" in (art["text"] or "")
+    ]
+    assert name in [call["name"] for answer in answers for call in answer.get("tool_calls", ())]
 
 
 async def test_arguments_without_an_end_are_refused(handy: Served) -> None:
