@@ -12,7 +12,6 @@ from aibox.core.turn import Turn
 from aibox.knowledge import Found, Knowledge, Wiki
 from aibox.memory import Memories
 
-
 FORM = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 """What a tool may be called."""
 

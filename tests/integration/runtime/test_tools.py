@@ -4,17 +4,19 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
 from aibox.core.connections import Urls
-from aibox.core.turn import Permissions, Principal, begin
+from aibox.core.turn import Permissions, Principal, begin, uuid7
 from aibox.memory import MAX_CONTENT
+from aibox.runtime import Approval, Question
 from aibox.runtime import Settings as RuntimeSettings
-from aibox.runtime.approvals import MOST_OPEN
+from aibox.runtime.approvals import GONE, MOST_OPEN, ApprovalStore
 from aibox.runtime.steps.act import MOST_TOLD
 from aibox.runtime.steps.ask import MOST_CALLS
 from aibox.runtime.steps.texts import CUT
@@ -675,6 +677,53 @@ async def test_a_run_whose_conversation_is_deleted_while_it_waits_does_nothing(h
     told = await asking
     assert told[-1][0] in ("done", "error")
     assert await remembered(handy) == [RED]
+
+
+async def killed_while_waiting(handy: Served, memory: str) -> Approval:
+    """What a server leaves that is killed while a tool of Ada's waits for her: rows, an open turn, and no run."""
+    me = (await handy.client.get("/v1/auth/me")).json()["user"]["id"]
+    turn = begin(Principal(kind="user", tenant=handy.turn.tenant, id=UUID(me), pseudonym="p-ada"))
+    turn = msgspec.structs.replace(turn, conversation=uuid7())
+    state = await handy.system.chat._store_question(turn, Question(text="Delete that note, please."))
+    approvals = ApprovalStore(handy.system.db, minutes=30)
+    given = {"memory_id": memory}
+    return await approvals.request(
+        turn, call="c1", tool="memory_delete", arguments=given, risk="tool", conversation=state.session_id
+    )
+
+
+@pytest.mark.parametrize("word", ["approve", "deny"])
+async def test_what_is_said_to_a_run_that_a_crash_has_taken_is_answered_and_does_nothing(
+    handy: Served, word: str
+) -> None:
+    asked = await killed_while_waiting(handy, await kept(handy))
+    said = await handy.client.post(f"/v1/user/approvals/{asked.approval_id}/{word}")
+    assert (said.status_code, said.json()["code"]) == (409, "approval_closed")
+    assert said.json()["error"] == GONE
+    (shown,) = (await handy.client.get("/v1/user/approvals")).json()["approvals"]
+    assert shown["status"] == "expired"
+    assert await remembered(handy) == [RED]
+
+
+async def test_the_stream_of_a_run_that_a_crash_has_taken_ends_and_says_why(handy: Served, urls: Urls) -> None:
+    asked = await killed_while_waiting(handy, await kept(handy))
+    database = await owner(urls)
+    await database.execute("UPDATE core.turn SET lease_until = now() - interval '1 hour' WHERE turn = $1", asked.run_id)
+    await database.execute(
+        "INSERT INTO runtime.run_event (tenant, run, n, name, data) VALUES ($1, $2, 1, 'trace_update', '{}')",
+        handy.turn.tenant,
+        asked.run_id,
+    )
+    await database.close()
+    path = f"/v1/conversations/{asked.session_id}/runs/{asked.run_id}/events"
+    async with handy.client.stream("GET", path) as answer:
+        told = list(events([line async for line in answer.aiter_lines()]))
+    name, data, _ = told[-1]
+    assert (name, data["code"]) == ("error", "abandoned")
+    said = await handy.client.post(f"/v1/user/approvals/{asked.approval_id}/approve")
+    assert (said.status_code, said.json()["error"]) == (409, GONE)
+    (shown,) = (await handy.client.get("/v1/user/approvals")).json()["approvals"]
+    assert shown["status"] == "expired"
 
 
 async def test_a_decision_of_another_replica_reaches_the_run(handy: Served) -> None:
