@@ -46,6 +46,12 @@ def test_a_verdict_began_as_long_ago_as_it_took() -> None:
     assert (trace.spans[1].start_us, trace.spans[1].end_us) == (18_000, 30_000)
 
 
+def test_a_verdict_says_what_was_judged_and_what_came_of_it() -> None:
+    said = {"direction": "input", "decision": "rewrite", "texts": 3, "untrusted": 3, "masked": 1, "flagged": True}
+    trace = trace_of(TURN, [happened("guardrail_verdict", 30, **said)])
+    assert trace.spans[1].attributes == said
+
+
 def test_members_that_are_not_listed_are_never_shown() -> None:
     events = [happened("external.note", 1, text="secret"), happened("memory_op", 2, op="recall", count=1, ids=["x"])]
     trace = trace_of(TURN, events)
