@@ -34,7 +34,10 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to a model."""
         _require_tenant(turn, data.scope.tenant_id)
-        (verdict,) = await guardrail.check_input(_as_agent(turn, data), [data.content])
+        try:
+            (verdict,) = await guardrail.check_input(_as_agent(turn, data), [data.content])
+        finally:
+            guardrail.release(turn)  # nobody asks for these values again
         return _answer(verdict, data.content, verdict.content)
 
     @post("/output", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -43,7 +46,10 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to the user."""
         _require_tenant(turn, data.scope.tenant_id)
-        verdict = await guardrail.check_output(_as_agent(turn, data), data.content)
+        try:
+            verdict = await guardrail.check_output(_as_agent(turn, data), data.content)
+        finally:
+            guardrail.release(turn)
         return _answer(verdict, data.content, verdict.visible)
 
     @post("/deidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})

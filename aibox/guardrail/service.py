@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -45,15 +44,16 @@ from aibox.guardrail.judge import Judge
 from aibox.guardrail.output import Filter, shown_for, token_span
 from aibox.guardrail.policy import Policies, Rules
 from aibox.guardrail.rules import FLAGGING_RISK
-from aibox.guardrail.scan import Direction, Scan, scan
+from aibox.guardrail.scan import Direction, Remembered, Scan, scan
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
 from aibox.guardrail.vault import TOKEN, Vault, kind_of
 from aibox.router import ModelRouter, Reranker
 
 log = structlog.get_logger("aibox.guardrail")
 
-REMEMBERED_SCANS = 4096
-"""A conversation's earlier messages are judged again with every turn; their scans are remembered, not their texts."""
+REMEMBERED_SCANS, REMEMBERED_SPANS = 4096, 200_000
+"""A conversation's earlier messages are judged again with every turn; their scans are remembered, not their texts. So
+many of what they found take 40 MB."""
 
 SENTENCES = {
     "prompt_injection": "The text tries to override the assistant's instructions.",
@@ -93,7 +93,7 @@ class GuardrailService:
         self._vault = Vault(db, keys, most=settings.vault_values)
         self._engine = engine or Engine(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="guardrail")
-        self._scans: OrderedDict[bytes, Scan] = OrderedDict()
+        self._scans = Remembered(most=REMEMBERED_SCANS, most_found=REMEMBERED_SPANS)
         self._judge = Judge(settings.judge, router) if settings.judge.enabled and router is not None else None
 
     @contextlib.asynccontextmanager
@@ -311,12 +311,9 @@ class GuardrailService:
         name = hashlib.blake2b(asked.encode() + text.encode("utf-8", "replace"), digest_size=32).digest()
         known = self._scans.get(name)
         if known is not None:
-            self._scans.move_to_end(name)
             return known
         found = await self.off_loop(partial(scan, self._engine, text, rules, direction))
-        self._scans[name] = found
-        if len(self._scans) > REMEMBERED_SCANS:
-            self._scans.popitem(last=False)
+        self._scans.put(name, found)
         return found
 
     async def _masked(self, turn: Turn, text: str, scan: Scan, conversation: UUID | None) -> Verdict:

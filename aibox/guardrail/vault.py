@@ -19,8 +19,8 @@ from aibox.guardrail import VaultFull
 from aibox.guardrail.models import VaultRow
 
 TOKEN = regex.compile(r"<[A-Z][A-Z_]{1,30}_[1-9][0-9]{0,5}>")
-HELD_TURNS = 4096
-"""Turns whose tokens are held here at once; a forgotten one's tokens stay tokens."""
+HELD_TURNS, HELD_VALUES = 4096, 200_000
+"""Turns whose tokens are held here at once, and their values together; a forgotten one's tokens stay tokens."""
 
 Value = tuple[str, str]
 """A kind and what was written: `("EMAIL_ADDRESS", "anna@example.com")`."""
@@ -35,6 +35,7 @@ class Vault:
         self._keys = keys
         self._most = most
         self._held: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+        self._count = 0
 
     async def tokens(self, turn: Turn, conversation: UUID | None, values: Collection[Value]) -> dict[Value, str]:
         """A token for each value: the one it has in the conversation already, else a new one. Raises `VaultFull`."""
@@ -43,7 +44,11 @@ class Vault:
         if conversation is None:
             held = self._held_for(turn)
             self._require_room(held, values)
-            return _number(held, values)
+            self._count -= len(held)
+            numbered = _number(held, values)
+            self._count += len(held)
+            self._forget_oldest()
+            return numbered
         known = await self.values(turn, conversation)
         if _missing(known, values):
             known = await self._add(turn, conversation, values)
@@ -85,7 +90,7 @@ class Vault:
 
     def release(self, turn: Turn) -> None:
         """Forget what was held for the turn alone."""
-        self._held.pop(turn.id, None)
+        self._count -= len(self._held.pop(turn.id, ()))
 
     def _require_room(self, known: dict[str, str], values: Collection[Value]) -> None:
         new = set(values).difference((kind_of(token), value) for token, value in known.items())
@@ -95,9 +100,12 @@ class Vault:
     def _held_for(self, turn: Turn) -> dict[str, str]:
         held = self._held.setdefault(turn.id, {})
         self._held.move_to_end(turn.id)
-        while len(self._held) > HELD_TURNS:
-            self._held.popitem(last=False)
         return held
+
+    def _forget_oldest(self) -> None:
+        while len(self._held) > HELD_TURNS or (self._count > HELD_VALUES and len(self._held) > 1):
+            _, oldest = self._held.popitem(last=False)
+            self._count -= len(oldest)
 
     async def _add(self, turn: Turn, conversation: UUID, values: Collection[Value]) -> dict[str, str]:
         key = await self._keys.of(turn.tenant, turn.principal.pseudonym)

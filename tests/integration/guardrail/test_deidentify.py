@@ -11,7 +11,7 @@ import pytest
 from aibox.core.errors import NotFound
 from aibox.guardrail import Policy, VaultFull
 from aibox.guardrail.service import GuardrailService
-from aibox.guardrail.vault import _number
+from aibox.guardrail.vault import HELD_VALUES, _number
 from tests.conftest import Kernel
 from tests.integration.guardrail.documents import document, leaks, restored
 from tests.integration.guardrail.test_service import again, events, service, user
@@ -96,6 +96,20 @@ async def test_a_call_without_a_conversation_holds_only_so_many_values(kernel: K
 
     with pytest.raises(VaultFull):
         await guardrail.check_input(user(), ["a@x.org, b@x.org, c@x.org, d@x.org"])
+
+
+async def test_turns_that_nobody_ends_hold_only_so_many_values_together(guardrail: GuardrailService) -> None:
+    turns = [user() for _ in range(3)]
+    values = [("EMAIL_ADDRESS", f"a{n}@x.org") for n in range(9_000)]
+    vault = guardrail._vault
+
+    await vault.tokens(turns[0], None, [("EMAIL_ADDRESS", "first@x.org")])
+    for n in range(HELD_VALUES // len(values)):
+        await vault.tokens(turns[1 + n % 2] if n < 2 else user(), None, values)
+    await vault.tokens(user(), None, values)
+
+    assert await vault.values(turns[0], None) == {}
+    assert sum(map(len, vault._held.values())) <= HELD_VALUES
 
 
 async def test_new_ids_do_not_keep_values_without_end(kernel: Kernel) -> None:
