@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
@@ -32,7 +32,7 @@ from aibox.runtime.tools.catalogue import TOOLS
 LOOK_SECONDS = 0.5
 """How often a run that waits looks whether another replica took the decision."""
 
-HEARD_SECONDS = 5.0
+HEARD_SECONDS = 10.0
 """A run that does not take up within this time what was decided is gone, with the process that was killed."""
 
 HEARD_LOOK_SECONDS = 0.05
@@ -48,7 +48,7 @@ class TooManyOpen(Conflict):
     sentence = "Too much waits for the user's approval already; they have to answer some of it first."
 
 
-GONE = "The answer that asked for this was cut off when the server stopped. Nothing was done; ask again."
+GONE = "The answer that asked for this waits no more: it was cut off. Nothing was done; ask again."
 
 
 class ApprovalStore:
@@ -185,12 +185,12 @@ class ApprovalStore:
         deadline = asyncio.get_running_loop().time() + HEARD_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             async with self._db.read(turn) as session:
-                if await session.scalar(select(ApprovalRow.heard_at).where(*_this(turn, approval))) is not None:
+                if await session.scalar(_has_heard(turn, approval)):
                     return
             await asyncio.sleep(HEARD_LOOK_SECONDS)
         async with self._db.work(turn) as work:
             row = await _locked(work, turn, approval)
-            if row.heard_at is not None:
+            if await work.session.scalar(_has_heard(turn, approval)):
                 return
             row.status = "expired"  # so that it is not done later either
             work.record(_decided(row))
@@ -225,6 +225,16 @@ async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:
 
 def _this(turn: Turn, approval: UUID) -> tuple[ColumnElement[bool], ...]:
     return (ApprovalRow.tenant == turn.tenant, ApprovalRow.id == approval, ApprovalRow.owner == turn.principal.id)
+
+
+def _has_heard(turn: Turn, approval: UUID) -> Select[bool]:
+    """Whether the run took up the decision. One of a replica of the version before says so by going on alone."""
+    goes_on = RunRow.status.not_in(("waiting_approval", "failed"))
+    return (
+        select(ApprovalRow.heard_at.is_not(None) | goes_on)
+        .join(RunRow, (RunRow.tenant == ApprovalRow.tenant) & (RunRow.id == ApprovalRow.run))
+        .where(*_this(turn, approval))
+    )
 
 
 def _require_use(turn: Turn, tool: Tool) -> None:
