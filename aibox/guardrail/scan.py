@@ -1,5 +1,6 @@
 """One look at a text: what the scanners find, and where secrets and personal data stand. It blocks: use a thread."""
 
+from collections import OrderedDict
 from typing import Literal
 
 import msgspec
@@ -30,6 +31,34 @@ class Scan(Struct, frozen=True):
 
     findings: tuple[Finding, ...]
     spans: tuple[Span, ...]
+
+
+class Remembered:
+    """The newest scans by what was scanned: at most `most`, which together found at most `most_found` things.
+
+    A text of nothing but addresses has a hundred thousand of them, and anybody may send many such texts.
+    """
+
+    def __init__(self, *, most: int, most_found: int) -> None:
+        self._most = most
+        self._most_found = most_found
+        self._scans: OrderedDict[bytes, Scan] = OrderedDict()
+        self._found = 0
+
+    def get(self, name: bytes) -> Scan | None:
+        known = self._scans.get(name)
+        if known is not None:
+            self._scans.move_to_end(name)
+        return known
+
+    def put(self, name: bytes, scan: Scan) -> None:
+        if name in self._scans or len(scan.spans) > self._most_found:
+            return
+        self._scans[name] = scan
+        self._found += len(scan.spans)
+        while len(self._scans) > self._most or self._found > self._most_found:
+            _, oldest = self._scans.popitem(last=False)
+            self._found -= len(oldest.spans)
 
 
 def scan(engine: Engine, text: str, rules: Rules, direction: Direction) -> Scan:

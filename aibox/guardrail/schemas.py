@@ -5,14 +5,14 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from aibox.guardrail import Decision, Held, Policy
+from aibox.guardrail import Decision, Held, Id, Policy
 
 
 class ScopeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For whom a text is checked; the tenant must be the caller's."""
 
     tenant_id: UUID | None = None
-    agent_id: str | None = None
+    agent_id: Id | None = None
 
 
 class CheckBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ class CheckAnswer(Struct, frozen=True, kw_only=True):
 
 
 class DeidentifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text, and the conversation in which its tokens hold. Any id will do: the values are the caller's alone."""
+    """A text, and the conversation in which its tokens hold: one of the caller's, or any id that nobody uses yet."""
 
     content: Annotated[str, Meta(max_length=1_000_000)]
     conversation_id: UUID
@@ -65,5 +65,5 @@ class HeldBody(Struct, frozen=True, kw_only=True):
 class PolicyBody(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tenant's policy, or with `agent_id` or `key_id` that of one agent or API key."""
 
-    agent_id: str = ""
-    key_id: str = ""
+    agent_id: Id = ""
+    key_id: Id = ""

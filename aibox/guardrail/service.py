@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -36,6 +35,7 @@ from aibox.guardrail import (
     Policy,
     Settings,
     TooLongToScan,
+    VaultFull,
     Verdict,
 )
 from aibox.guardrail.engine import Engine
@@ -44,15 +44,16 @@ from aibox.guardrail.judge import Judge
 from aibox.guardrail.output import Filter, shown_for, token_span
 from aibox.guardrail.policy import Policies, Rules
 from aibox.guardrail.rules import FLAGGING_RISK
-from aibox.guardrail.scan import Direction, Scan, scan
+from aibox.guardrail.scan import Direction, Remembered, Scan, scan
 from aibox.guardrail.text import SECRET, SECRET_TOKEN, Span, replace, settle
 from aibox.guardrail.vault import TOKEN, Vault, kind_of
 from aibox.router import ModelRouter, Reranker
 
 log = structlog.get_logger("aibox.guardrail")
 
-REMEMBERED_SCANS = 4096
-"""A conversation's earlier messages are judged again with every turn; their scans are remembered, not their texts."""
+REMEMBERED_SCANS, REMEMBERED_SPANS = 4096, 200_000
+"""A conversation's earlier messages are judged again with every turn; their scans are remembered, not their texts. So
+many of what they found take 40 MB."""
 
 SENTENCES = {
     "prompt_injection": "The text tries to override the assistant's instructions.",
@@ -89,10 +90,10 @@ class GuardrailService:
         self._settings = settings
         self._log = log
         self._policies = Policies(settings, db)
-        self._vault = Vault(db, keys)
+        self._vault = Vault(db, keys, most=settings.vault_values)
         self._engine = engine or Engine(settings)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="guardrail")
-        self._scans: OrderedDict[bytes, Scan] = OrderedDict()
+        self._scans = Remembered(most=REMEMBERED_SCANS, most_found=REMEMBERED_SPANS)
         self._judge = Judge(settings.judge, router) if settings.judge.enabled and router is not None else None
 
     @contextlib.asynccontextmanager
@@ -174,11 +175,15 @@ class GuardrailService:
 
     async def deidentify(self, turn: Turn, text: str, *, conversation: UUID) -> Deidentified:
         rules = await self._policies.rules(turn, external=True, profile="strict")
+        await self._vault.require_own(turn, conversation)
         begun = time.monotonic()
         # A text is only masked here, not judged: who de-identifies an attack to study it may.
         found = await self._scan(text, rules.only("secrets"), "input")
         literals = (Span(match.start(), match.end(), LITERAL) for match in TOKEN.finditer(text))
         spans = settle((*found.spans, *literals))
+        is_kept = any(span.kind != SECRET for span in spans)
+        if is_kept and await self._vault.count(turn) >= self._settings.vault_values_per_person:
+            raise VaultFull("As many masked values are kept for you as may be. Delete conversations, or let some go.")
         tokens = await self._tokens(turn, text, spans, conversation)
         verdict = _rewritten(text, Scan(found.findings, tuple(spans)), tokens)
         await self._record(turn, rules, "input", [verdict], begun)
@@ -193,6 +198,9 @@ class GuardrailService:
     async def held(self, turn: Turn, conversation: UUID) -> list[Held]:
         values = await self._vault.values(turn, conversation)
         return [Held(token=token, type=kind_of(token), value=value) for token, value in sorted(values.items())]
+
+    async def let_go(self, turn: Turn, conversation: UUID) -> None:
+        await self._vault.forget(turn, conversation, owner=turn.principal.id)
 
     def release(self, turn: Turn) -> None:
         self._vault.release(turn)
@@ -303,12 +311,9 @@ class GuardrailService:
         name = hashlib.blake2b(asked.encode() + text.encode("utf-8", "replace"), digest_size=32).digest()
         known = self._scans.get(name)
         if known is not None:
-            self._scans.move_to_end(name)
             return known
         found = await self.off_loop(partial(scan, self._engine, text, rules, direction))
-        self._scans[name] = found
-        if len(self._scans) > REMEMBERED_SCANS:
-            self._scans.popitem(last=False)
+        self._scans.put(name, found)
         return found
 
     async def _masked(self, turn: Turn, text: str, scan: Scan, conversation: UUID | None) -> Verdict:

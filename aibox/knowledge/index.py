@@ -163,6 +163,11 @@ class Index:
             for place in await self._all(turn):
                 await self._vectors.delete(turn, place.collection, filter={"item": str(item_id), "revision": old})
 
+    async def remove(self, turn: Turn, item_id: UUID, *, revision: int) -> None:
+        """Remove the passages of one revision."""
+        for place in await self._all(turn):
+            await self._vectors.delete(turn, place.collection, filter={"item": str(item_id), "revision": [revision]})
+
     async def remove_later(self, work: Work, turn: Turn, item_id: UUID) -> None:
         """Remove an item's passages from the index, by a job of `work`."""
         await self._jobs.enqueue(work, turn, PURGE, {"item": str(item_id)}, dedupe=f"item {item_id}")
@@ -283,7 +288,9 @@ class Index:
             await self.put(turn, place, item, chunks)
         async with self._db.read(turn) as session:
             current = await session.get(ItemRow, (turn.tenant, item.id))
-        if current is not None:
+        if current is None:  # and what was embedded while it went came after it was cleared away
+            await self.remove(turn, item.id, revision=item.served)
+        else:
             await self._vectors.patch(turn, place.collection, filter={"item": str(item.id)}, payload=_rights(current))
             await self.mark_placed(turn, place, item.id, item.served)
             await self._show_again(turn, item.id)

@@ -57,21 +57,27 @@ class Ingestion:
         jobs.register(INGEST, self._ingest, gave_up=self._gave_up)
 
     async def _ingest(self, turn: Turn, job: Job) -> None:
-        with contextlib.suppress(GoneError):
-            item_id, revision = _subject(job)
-            item = await self._item(turn, item_id, revision)
-            if item.stage == "indexed":
-                return
-            try:
-                if item.stage in ("uploaded", "parsed", "failed"):
-                    await self._read(turn, item)
-                    item = await self._item(turn, item_id, revision)
-            except DocumentUnreadable as error:
-                # Trying again would find the same document: this is the end, and the owner is told why.
-                await self._fail(turn, item_id, revision, error)
-                return
-            await self._describe(turn, item)
-            await self._index_all(turn, item)
+        item_id, revision = _subject(job)
+        try:
+            await self._take_in(turn, item_id, revision)
+        except GoneError:
+            # What was embedded while it went may have been put into the index after it was cleared away there.
+            await self._index.remove(turn, item_id, revision=revision)
+
+    async def _take_in(self, turn: Turn, item_id: UUID, revision: int) -> None:
+        item = await self._item(turn, item_id, revision)
+        if item.stage == "indexed":
+            return
+        try:
+            if item.stage in ("uploaded", "parsed", "failed"):
+                await self._read(turn, item)
+                item = await self._item(turn, item_id, revision)
+        except DocumentUnreadable as error:
+            # Trying again would find the same document: this is the end, and the owner is told why.
+            await self._fail(turn, item_id, revision, error)
+            return
+        await self._describe(turn, item)
+        await self._index_all(turn, item)
 
     async def _read(self, turn: Turn, item: ItemRow) -> None:
         """Parse and cut the original, and store its passages."""

@@ -85,10 +85,10 @@ class Noticed(Struct, frozen=True, kw_only=True):
 
 
 class Recall(Struct, frozen=True, kw_only=True):
-    """What was recalled for a turn. `context` is the `<memory-context>` block, empty when there is nothing."""
+    """What was recalled for a turn. `lines` are the memories as a prompt has them, each escaped and on one line."""
 
     memories: tuple[Memory, ...] = ()
-    context: str = ""
+    lines: tuple[str, ...] = ()
     degraded: bool = False
     """The embedder failed and the most recent memories were taken instead."""
 
@@ -106,6 +106,10 @@ class Memories(Protocol):
 
         Of scoped memories only those of the turn's agent and conversation. Nothing for who has switched memory off.
         """
+        ...
+
+    def context(self, lines: Sequence[str]) -> str:
+        """The `<memory-context>` block of what was recalled; empty when there is nothing."""
         ...
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:

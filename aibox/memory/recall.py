@@ -44,28 +44,27 @@ def order(memories: Iterable[Memory], scores: Mapping[UUID, float], *, now: date
 
 def within_budget(memories: Sequence[Memory], *, tokens: int) -> tuple[Memory, ...]:
     """The first of them whose lines fit together; a memory that is too long is passed over."""
-    left = tokens - _tokens(block_of(()))
+    left = tokens - _tokens(_block(()))
     taken = []
     for memory in memories:
-        cost = _tokens(_line(memory))
+        cost = _tokens(line(memory))
         if cost <= left:
             taken.append(memory)
             left -= cost
     return tuple(taken)
 
 
-def block(memories: Sequence[Memory]) -> str:
+def block(lines: Sequence[str]) -> str:
     """The `<memory-context>` block; empty when there is nothing to say."""
-    return block_of(memories) if memories else ""
+    return _block(lines) if lines else ""
 
 
-def block_of(memories: Sequence[Memory]) -> str:
-    lines = "".join(_line(memory) for memory in memories)
-    return f"<memory-context>\n{INTRODUCTION}\n{lines}</memory-context>"
+def _block(lines: Sequence[str]) -> str:
+    return f"<memory-context>\n{INTRODUCTION}\n{''.join(lines)}</memory-context>"
 
 
-def _line(memory: Memory) -> str:
-    # Escaped and on one line: no content can close the block or look like a line of its own.
+def line(memory: Memory) -> str:
+    """Escaped and on one line: no content can close the block or look like a line of its own."""
     said = html.escape(" ".join(memory.content.split()), quote=False)
     return f"- {memory.updated_at:%Y-%m-%d} ({memory.kind}): {said}\n"
 

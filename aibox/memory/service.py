@@ -39,7 +39,7 @@ from aibox.memory.consolidate import Group, Merge, ask_for_merges
 from aibox.memory.index import Index, Readable
 from aibox.memory.models import HistoryRow, MemoryRow, SwitchRow
 from aibox.memory.observe import statements
-from aibox.memory.recall import block, fuse, order, within_budget
+from aibox.memory.recall import block, fuse, line, order, within_budget
 from aibox.router import ModelRouter, RoleNotConfigured
 from aibox.stores import Vectors
 
@@ -120,7 +120,10 @@ class MemoryService:
                 degraded = True
         memories = within_budget(found, tokens=self._settings.token_budget)
         await self._log.log(turn, _op("recall", [memory.id for memory in memories], degraded=degraded))
-        return Recall(memories=memories, context=block(memories), degraded=degraded)
+        return Recall(memories=memories, lines=tuple(map(line, memories)), degraded=degraded)
+
+    def context(self, lines: Sequence[str]) -> str:
+        return block(lines)
 
     async def observe(self, turn: Turn, text: str) -> list[Memory]:
         return [
@@ -232,7 +235,10 @@ class MemoryService:
         return [Exported(memory=row.value(), history=tuple(changes.get(row.id, ()))) for row in rows]
 
     async def is_off(self, turn: Turn) -> bool:
-        rows = await self._db.ask(turn, "memory.switched_off", turn.principal.id)
+        return await self._has_switched_off(turn, turn.principal.id)
+
+    async def _has_switched_off(self, turn: Turn, user: UUID) -> bool:
+        rows = await self._db.ask(turn, "memory.switched_off", user)
         return any(row["is_off"] for row in rows)
 
     async def switch(self, turn: Turn, *, off: bool) -> None:
@@ -280,6 +286,7 @@ class MemoryService:
                 )
             )
             work.record(_op("delete", [memory_id]))
+        await self._index.remove(turn, turn.principal.id, id=memory_id)  # one that was just being indexed
 
     async def erase(self, turn: Turn) -> int:
         await self._index.remove(turn, turn.principal.id)
@@ -288,6 +295,7 @@ class MemoryService:
             count = await work.session.scalar(select(func.count()).select_from(MemoryRow).where(*own)) or 0
             await work.session.execute(delete(MemoryRow).where(*own))
             work.record(MemoryOp(op="erase", count=count))
+        await self._index.remove(turn, turn.principal.id)  # those that were just being indexed
         return count
 
     async def _require_own(self, turn: Turn, memory_id: UUID) -> None:
@@ -346,6 +354,9 @@ class MemoryService:
             row.id,
             row.digest,
         )
+        async with self._db.read(turn) as session:
+            if await session.get(MemoryRow, (turn.tenant, row.id)) is None:  # deleted while it was being indexed
+                await self._index.remove(turn, row.user_id, id=row.id)
 
     async def _rebuild(self) -> None:
         """The embedder makes vectors of another size now: the sweep indexes everything anew."""
@@ -404,7 +415,8 @@ class MemoryService:
     async def consolidate(self) -> int:
         """Let the role `memory` merge what says the same in each person's memories; the number merged away.
 
-        Nothing happens where nothing is new, and without the role. Raises what the router raises.
+        Nothing happens where nothing is new, and without the role. What goes wrong with one person's memories is for
+        the next night. Raises `StateUnavailable`.
         """
         merged = 0
         for group in await self._groups():
@@ -413,6 +425,15 @@ class MemoryService:
                 merged += await self._consolidate(turn, group)
             except RoleNotConfigured:
                 return merged
+            except StateUnavailable:
+                raise
+            except Exception as error:
+                # All others rely on it: what one person's memories make of the model must not end the night for them.
+                log.warning(
+                    "memory.not_consolidated",
+                    error=type(error).__name__,
+                    exc_info=not isinstance(error, AIBoxError),
+                )
             finally:
                 await self._log.end(turn, "sealed")
         return merged
@@ -427,6 +448,8 @@ class MemoryService:
         return [Group(row["tenant"], row["user_id"], row["agent_id"], row["session_id"]) for row in rows]
 
     async def _consolidate(self, turn: Turn, group: Group) -> int:
+        if await self._has_switched_off(turn, group.user_id):
+            return 0
         async with self._db.read(turn) as session:
             rows = (await session.scalars(_in_group(group))).all()
         merges = await ask_for_merges(self._router, turn, [row.content for row in rows])
@@ -442,7 +465,10 @@ class MemoryService:
         return count
 
     async def _merge(self, turn: Turn, group: Group, chosen: Sequence[MemoryRow], merge: Merge) -> int:
-        """Put what `chosen` say into the oldest; its history keeps their words. Nothing when one changed meanwhile."""
+        """Put what `chosen` say into the oldest; its history keeps their words.
+
+        Nothing when one changed meanwhile, or when another memory says the same already.
+        """
         content = _require_content(await self._scrub(turn, merge.content))
         kept, *others = sorted(chosen, key=lambda row: row.id)
         for row in others:
@@ -451,7 +477,9 @@ class MemoryService:
         async with self._db.work(turn) as work:
             ids = [row.id for row in chosen]
             locked = (await work.session.scalars(_in_group(group).where(MemoryRow.id.in_(ids)).with_for_update())).all()
-            if {row.digest for row in locked} != {row.digest for row in chosen}:
+            taken = _of_group(group).where(MemoryRow.digest == _digest(content), MemoryRow.id.not_in(ids))
+            is_said = await work.session.scalar(taken) is not None
+            if is_said or {row.digest for row in locked} != {row.digest for row in chosen}:
                 for changed in locked:
                     changed.is_indexed = False  # their vectors may be gone
                 return 0
@@ -513,17 +541,17 @@ def _narrowed(scope: Scope) -> dict[str, list[str]]:
 
 
 def _in_group(group: Group) -> Select[MemoryRow]:
-    return (
-        select(MemoryRow)
-        .where(
-            MemoryRow.tenant == group.tenant,
-            MemoryRow.user_id == group.user_id,
-            MemoryRow.agent_id == group.agent_id,
-            MemoryRow.session_id == group.session_id,
-            MemoryRow.visibility == "private",
-        )
-        .order_by(MemoryRow.updated_at.desc())
-        .limit(CONSOLIDATED)
+    """What may be merged: shared memories are left alone."""
+    private = _of_group(group).where(MemoryRow.visibility == "private")
+    return private.order_by(MemoryRow.updated_at.desc()).limit(CONSOLIDATED)
+
+
+def _of_group(group: Group) -> Select[MemoryRow]:
+    return select(MemoryRow).where(
+        MemoryRow.tenant == group.tenant,
+        MemoryRow.user_id == group.user_id,
+        MemoryRow.agent_id == group.agent_id,
+        MemoryRow.session_id == group.session_id,
     )
 
 

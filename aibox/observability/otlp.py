@@ -187,7 +187,8 @@ def _name(span: Span) -> str:
         case "tool":
             return f"execute_tool {span.attributes.get('tool', '')}"
         case _:
-            return span.name
+            # What another program calls its acts is its own word, and there may be any number of them.
+            return "external" if span.name.startswith("external.") else span.name
 
 
 def _named(trace: Trace, span: Span) -> dict[str, str | int | bool]:

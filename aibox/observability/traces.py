@@ -25,7 +25,7 @@ SHOWN: Final[dict[str, tuple[Kind, tuple[str, ...]]]] = {
     "turn_sealed": ("event", ("outcome",)),
     "question.asked": ("event", ()),
     "prompt_generated": ("event", ("messages", "recalled")),
-    "guardrail_verdict": ("guardrail", ("direction", "decision", "profile", "texts", "masked")),
+    "guardrail_verdict": ("guardrail", ("direction", "decision", "profile", "texts", "untrusted", "masked", "flagged")),
     "memory_op": ("recall", ("op", "count", "degraded")),
     "budget_decision": ("budget", ("decision", "reserved_usd", "subject", "period", "limit_usd")),
     "model_invoked": ("model", ("provider", "model", "operation", "alias", "attempt", "stream")),

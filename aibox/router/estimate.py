@@ -13,6 +13,10 @@ from aibox.router.dialects.chat import count_tokens
 ATTACHED_TOKENS: Final = 2000
 """What an image or a file counts: the most that the well-known models take for one image, about."""
 
+MOST: Final = 10**9
+"""No model writes so many tokens or choices; a number beyond it is this one."""
+_LONGEST: Final = 20
+
 _ATTACHED: Final = frozenset({"data", "file_data", "b64_json", "encrypted_content"})
 _SHORT: Final = 512
 """A member with such a name and no more than so many characters is a text like any other."""
@@ -44,8 +48,9 @@ def estimate(body: bytes) -> Estimate:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Estimate()
     given = (limits.max_completion_tokens, limits.max_output_tokens, limits.max_tokens)
-    output = next((limit for limit in given if _is_count(limit)), None)
-    return Estimate((counted * 4 + 2) // 3, output, limits.n if _is_count(limits.n) else 1)
+    # Which of several the provider reads is its own affair: the largest, so that the others cannot hide it.
+    output = max((limit for limit in map(_limit, given) if limit is not None), default=None)
+    return Estimate((counted * 4 + 2) // 3, output, _limit(limits.n) or 1)
 
 
 def _count(value: object) -> int:
@@ -66,5 +71,17 @@ def _member(name: str, value: object) -> int:
     return count_tokens(name) + _count(value)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _limit(value: object) -> int | None:
+    """A number above 0, also where it is written as `8.0` or `"8"`: some providers take that for 8."""
+    match value:
+        case bool():
+            return None
+        case str() if len(value) <= _LONGEST and value.isascii() and value.isdigit():
+            number = int(value)
+        case float() if value.is_integer():
+            number = int(value)
+        case int():
+            number = value
+        case _:
+            return None
+    return min(number, MOST) if number > 0 else None

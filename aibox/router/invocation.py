@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 
 import structlog
@@ -153,7 +154,7 @@ class Invocation:
             agent=self.turn.agent,
             ok=not code,
             code=code,
-            finish_reason=(self.finish_reason or "")[:100],
+            finish_reason=_reason(self.finish_reason),
             input_tokens=self.usage.input_tokens,
             cached_tokens=self.usage.cached_tokens,
             cache_write_tokens=self.usage.cache_write_tokens,
@@ -206,6 +207,14 @@ class Invocation:
         if not self.transcript.tool_calls:
             return (text_artifact(self.transcript.text),)
         return (json_artifact({"content": self.transcript.text, "tool_calls": self.transcript.tool_calls}),)
+
+
+def _reason(said: str | None) -> str:
+    """Why an answer ended, as events and traces tell it: a provider's word, and never a sentence of its own."""
+    return "other" if said and _WORD.fullmatch(said) is None else said or ""
+
+
+_WORD = re.compile(r"[a-zA-Z_]{1,40}", re.ASCII)
 
 
 def _is_possible(usage: Usage) -> bool:

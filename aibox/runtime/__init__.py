@@ -15,6 +15,10 @@ from aibox.memory import Match
 RunStatus = Literal["queued", "running", "waiting_approval", "completed", "failed", "cancelled"]
 
 
+ABANDONED = "abandoned"
+"""The code of a run whose process was killed."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Limits of a turn."""
 
@@ -242,8 +246,11 @@ class Approvals(Protocol):
     async def decide(
         self, turn: Turn, approval: UUID, *, approve: bool, arguments: dict[str, Any] | None = None
     ) -> Approval:
-        """Let the tool be used, with other `arguments` if they are given, or not. Raises `ApprovalClosed`, and
-        `ValidationFailed` for arguments that the tool does not take."""
+        """Let the tool be used, with other `arguments` if they are given, or not; on return the run has heard it.
+
+        Raises `ApprovalClosed`, also where the run is gone, and `ValidationFailed` for arguments that the tool does
+        not take.
+        """
         ...
 
 

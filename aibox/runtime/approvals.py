@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from aibox.core.db import Database, Work
@@ -16,13 +16,26 @@ from aibox.core.errors import AIBoxError, Conflict, Forbidden, NotFound, StateUn
 from aibox.core.events import json_artifact
 from aibox.core.turn import Turn, uuid7
 from aibox.identity import InsufficientScope
-from aibox.runtime import Approval, ApprovalClosed, ApprovalDecided, ApprovalRequested, ApprovalStatus, RunStatus
+from aibox.runtime import (
+    ABANDONED,
+    Approval,
+    ApprovalClosed,
+    ApprovalDecided,
+    ApprovalRequested,
+    ApprovalStatus,
+    RunStatus,
+)
 from aibox.runtime.models import ApprovalRow, RunRow
 from aibox.runtime.tools import Tool, taken
 from aibox.runtime.tools.catalogue import TOOLS
 
 LOOK_SECONDS = 0.5
 """How often a run that waits looks whether another replica took the decision."""
+
+HEARD_SECONDS = 10.0
+"""A run that does not take up within this time what was decided is gone, with the process that was killed."""
+
+HEARD_LOOK_SECONDS = 0.05
 
 SHOWN = 200
 
@@ -33,6 +46,9 @@ MOST_OPEN = 20
 class TooManyOpen(Conflict):
     code = "too_many_approvals"
     sentence = "Too much waits for the user's approval already; they have to answer some of it first."
+
+
+GONE = "The answer that asked for this waits no more: it was cut off. Nothing was done; ask again."
 
 
 class ApprovalStore:
@@ -111,6 +127,7 @@ class ApprovalStore:
             row = await _locked(work, turn, approval)
             if row.status == "pending":
                 row.status, row.decided_at = "expired", datetime.now(UTC)
+            row.heard_at = datetime.now(UTC)
             await _set_run(work.session, turn, "running")
             work.record(_decided(row))
             return _approval(row)
@@ -145,6 +162,8 @@ class ApprovalStore:
         async with self._db.work(turn) as work:
             row = await _locked(work, turn, approval)
             run = await work.session.get(RunRow, (turn.tenant, row.run))
+            if row.status == "pending" and run is not None and run.code == ABANDONED:
+                raise ApprovalClosed(GONE)
             if _approval(row, ended=run is None or run.ended_at is not None).status != "pending":
                 raise ApprovalClosed()
             if approve:
@@ -158,7 +177,24 @@ class ApprovalStore:
             decided = _approval(row)
         if (waiting := self._decided.get(approval)) is not None:
             waiting.set()
+        await self._heard(turn, approval)
         return decided
+
+    async def _heard(self, turn: Turn, approval: UUID) -> None:
+        """Return once the run has taken up the decision. Where none does, nothing is done: raises `ApprovalClosed`."""
+        deadline = asyncio.get_running_loop().time() + HEARD_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            async with self._db.read(turn) as session:
+                if await session.scalar(_has_heard(turn, approval)):
+                    return
+            await asyncio.sleep(HEARD_LOOK_SECONDS)
+        async with self._db.work(turn) as work:
+            row = await _locked(work, turn, approval)
+            if await work.session.scalar(_has_heard(turn, approval)):
+                return
+            row.status = "expired"  # so that it is not done later either
+            work.record(_decided(row))
+        raise ApprovalClosed(GONE)
 
 
 async def _open(session: AsyncSession, turn: Turn) -> int:
@@ -180,13 +216,25 @@ async def _open(session: AsyncSession, turn: Turn) -> int:
 
 async def _locked(work: Work, turn: Turn, approval: UUID) -> ApprovalRow:
     """The approval of the turn's user, for this Work alone."""
-    wanted = select(ApprovalRow).where(
-        ApprovalRow.tenant == turn.tenant, ApprovalRow.id == approval, ApprovalRow.owner == turn.principal.id
-    )
+    wanted = select(ApprovalRow).where(*_this(turn, approval))
     row: ApprovalRow | None = await work.session.scalar(wanted.with_for_update())
     if row is None:
         raise NotFound("There is no such approval.")
     return row
+
+
+def _this(turn: Turn, approval: UUID) -> tuple[ColumnElement[bool], ...]:
+    return (ApprovalRow.tenant == turn.tenant, ApprovalRow.id == approval, ApprovalRow.owner == turn.principal.id)
+
+
+def _has_heard(turn: Turn, approval: UUID) -> Select[bool]:
+    """Whether the run took up the decision. One of a replica of the version before says so by going on alone."""
+    goes_on = RunRow.status.not_in(("waiting_approval", "failed"))
+    return (
+        select(ApprovalRow.heard_at.is_not(None) | goes_on)
+        .join(RunRow, (RunRow.tenant == ApprovalRow.tenant) & (RunRow.id == ApprovalRow.run))
+        .where(*_this(turn, approval))
+    )
 
 
 def _require_use(turn: Turn, tool: Tool) -> None:

@@ -60,6 +60,15 @@ class ConversationStore:
         async with self._db.read(turn) as session:
             return _conversation(await _row(session, turn, conversation))
 
+    async def require_no_strangers(self, turn: Turn, conversation: UUID) -> None:
+        """Raises NotFound for a conversation of another person; one that nobody has is nobody's yet."""
+        wanted = select(ConversationRow.owner).where(
+            ConversationRow.tenant == turn.tenant, ConversationRow.id == conversation
+        )
+        async with self._db.read(turn) as session:
+            if await session.scalar(wanted) not in (None, turn.principal.id):
+                raise NotFound("There is no such conversation.")
+
     async def update(self, turn: Turn, conversation: UUID, *, title: str | None, pinned: bool | None) -> Conversation:
         async with self._db.work(turn) as work:
             row = await _row(work.session, turn, conversation)

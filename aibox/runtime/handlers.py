@@ -7,6 +7,7 @@ from aibox.core.connections import Connections
 from aibox.core.eventlog import EventLog
 from aibox.core.events import Bus, Recorded
 from aibox.core.turn import system_turn
+from aibox.runtime import ABANDONED
 from aibox.runtime.conversations import ConversationStore
 
 
@@ -18,11 +19,12 @@ def subscribe(bus: Bus, connections: Connections, conversations: ConversationSto
         if abandoned:
             await connections.system.execute(
                 "UPDATE runtime.run"
-                " SET status = 'failed', finish_reason = 'error', code = 'abandoned', ended_at = now()"
+                " SET status = 'failed', finish_reason = 'error', code = $3, ended_at = now()"
                 " FROM unnest($1::uuid[], $2::uuid[]) AS x (t, u)"
                 " WHERE runtime.run.tenant = x.t AND runtime.run.id = x.u AND ended_at IS NULL",
                 [event.tenant for event in abandoned],
                 [event.turn for event in abandoned],
+                ABANDONED,
             )
 
     async def erase(batch: Sequence[Recorded]) -> None:

@@ -79,6 +79,8 @@ class ApprovalRow(Row):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_in: Mapped[UUID | None]
+    heard_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the run took up what was decided, or ended the wait for it."""
 
 
 class RunEventRow(Row):

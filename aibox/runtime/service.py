@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,7 @@ from aibox.core.turn import Turn, uuid7
 from aibox.guardrail import Blocked
 from aibox.observability import BudgetExceeded
 from aibox.router import require_allowed
-from aibox.runtime import Question, QuestionAsked, RunEnded, RunStatus, Started, StreamEvent, StreamExpired
+from aibox.runtime import ABANDONED, Question, QuestionAsked, RunEnded, RunStatus, Started, StreamEvent, StreamExpired
 from aibox.runtime.conversations import ConversationStore, changed, newest_item, owned
 from aibox.runtime.feed import ENDINGS, Feed, stored
 from aibox.runtime.models import ConversationRow, ItemRow, RunRow
@@ -36,6 +36,7 @@ log = structlog.get_logger("aibox.runtime")
 STEPS: tuple[Step, ...] = (prepare, guard_in, recall, consult, ask, guard_out, resolve, remember)
 MAX_QUESTION = 200_000
 FOLLOW_SECONDS = 0.5
+LAST_EVENTS = timedelta(seconds=10)
 STORE_TRIES = 6
 KEEP_LAST_SECONDS = 5.0
 
@@ -134,7 +135,11 @@ class ChatService:
                 yield event
                 if event.name in ENDINGS:
                     return
-            if known.ended_at is not None:
+            if known.code == ABANDONED:
+                yield _cut_off(run, after + 1)
+                return
+            # What a process that lives has ended may have its last events still to write.
+            if known.ended_at is not None and datetime.now(UTC) - known.ended_at > LAST_EVENTS:
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
 
@@ -301,6 +306,12 @@ class ChatService:
             await feed.keep(self._parts.db)
         finally:
             self._live.pop(feed.turn.id, None)
+
+
+def _cut_off(run: UUID, n: int) -> StreamEvent:
+    """The end that a killed process could not write."""
+    told = {"error": ShuttingDown.sentence, "code": ABANDONED, "turn_id": str(run)}
+    return StreamEvent(n, "error", msgspec.json.encode(told))
 
 
 def _cancel(live: Live) -> None:

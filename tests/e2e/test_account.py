@@ -99,6 +99,8 @@ def test_a_key_is_made_with_its_scopes_shown_once_and_revoked(page: Page, instal
     page.get_by_role("button", name="New key").click()
     page.get_by_label("Name", exact=True).last.fill("Nightly report")
     page.get_by_label("Memory", exact=True).check()
+    for unused in ("Agents", "Sandbox"):  # no route asks for these
+        expect(page.get_by_label(unused, exact=True)).to_have_count(0)
     page.get_by_role("button", name="Make the key").click()
     shown = page.get_by_test_id("new-key").locator("code")
     expect(shown).to_have_text(re.compile(r"aibox_\w+"))

@@ -26,7 +26,7 @@ from aibox.runtime import ToolCalled, ToolReturned
 from aibox.runtime.steps import Parts, State, warn
 from aibox.runtime.steps.consult import judged
 from aibox.runtime.steps.texts import replaced, shortened, texts
-from aibox.runtime.tools import Result, Tool, taken
+from aibox.runtime.tools import UNNAMED, Result, Tool, taken
 
 log = structlog.get_logger("aibox.runtime.act")
 
@@ -81,7 +81,7 @@ async def _use(parts: Parts, state: State, tools: Sequence[Tool], call: ToolCall
     try:
         tool = next((tool for tool in tools if tool.name == call.name), None)
         if tool is None:
-            raise NotFound(f"There is no tool {call.name[:100]}.")
+            raise NotFound("There is no such tool." if call.name == UNNAMED else f"There is no tool {call.name}.")
         shown["arguments"], arguments = await _given(parts, state, tool, call)
         state.feed.emit("tool_call", shown)
         state, outcome = await _carry_out(parts, state, tool, call.id, arguments)

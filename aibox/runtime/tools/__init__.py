@@ -1,5 +1,6 @@
 """Tools of AIBox's own that a model may use in a chat: what each is called, what it takes, and who may use it."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,12 @@ from aibox.core.errors import ValidationFailed
 from aibox.core.turn import Turn
 from aibox.knowledge import Found, Knowledge, Wiki
 from aibox.memory import Memories
+
+FORM = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+"""What a tool may be called."""
+
+UNNAMED = "unknown_tool"
+"""What stands for the name of a tool that a model made up, where no such name may be shown."""
 
 
 class Services(Struct, frozen=True, kw_only=True):

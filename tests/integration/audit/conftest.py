@@ -46,6 +46,9 @@ class KnownPeople:
                 return one
         raise NotFound()
 
+    async def recheck(self, turn: Turn) -> None:
+        """None of them loses a right."""
+
 
 class Bench(Struct, frozen=True):
     """A kernel, the objects it copies heads to, and the audit module, whose tasks a test may start."""

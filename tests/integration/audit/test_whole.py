@@ -1,15 +1,22 @@
 """The audit's routes in a served System: a chat that is replayed, opened, found and exported, and who may do so."""
 
+import asyncio
 import base64
 import json
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import asyncpg
+import httpx
 import pytest
 
-from aibox.audit import verifier
+from aibox.audit import ExternalAct, Filter, verifier
+from aibox.audit.download import UsageError, download
+from aibox.audit.trail import PAGE
 from aibox.core.connections import Urls
+from aibox.core.turn import begin
+from aibox.identity import SessionRevoked
 from tests.system import Served, served
 
 QUESTION = {"messages": [{"role": "user", "content": "What is the answer?"}]}
@@ -44,6 +51,46 @@ async def test_the_receipt_of_a_chat_opens_for_its_owner_and_verifies(one: Serve
     assert verifier.verify(opened.content, policy.content).ok
     contents = [base64.b64decode(opening["data"]) for opening in opened.json()["openings"]]
     assert b"What is the answer?" in contents
+
+
+async def _many_events(one: Served) -> None:
+    """More than one page of an export."""
+    turn = one.turn
+    acts = [ExternalAct(action="counted", resource_type="n", resource_id=str(n), result="") for n in range(PAGE + 100)]
+    await one.system.log.log(turn, *acts)
+    await one.system.log.end(turn, "sealed")
+
+
+async def test_an_export_ends_where_the_key_that_asked_for_it_is_revoked(one: Served) -> None:
+    await _many_events(one)
+    bearer = [(b"authorization", f"Bearer {one.key}".encode())]
+    principal = await one.system.identity.authenticate(bearer, "GET", "/v1/admin/audit/export")
+    assert principal is not None
+    turn = begin(principal)
+    lines = await one.system.trail.export(turn, Filter(), "ndjson")
+    assert [await anext(lines), (await anext(lines)).count(b"\n")] == [b"", PAGE]
+
+    await one.system.identity.revoke_key(turn, user_id=principal.id, key_id=one.key.split("_")[1])
+
+    with pytest.raises(SessionRevoked):
+        await anext(lines)
+
+
+async def test_an_export_that_breaks_off_is_no_whole_file_for_its_reader(one: Served, urls: Urls) -> None:
+    await _many_events(one)
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute(
+        "UPDATE core.event SET data = '{' WHERE row_id = (SELECT max(row_id) FROM core.event WHERE type = $1)",
+        "external.counted",
+    )
+    await owner.close()
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await one.client.get("/v1/admin/audit/export?format=csv")
+
+    url = f"{one.url}/v1/admin/audit/export?format=csv"
+    with pytest.raises(UsageError, match="broke off"):
+        await asyncio.to_thread(download, url, key=one.key, limit=10**8, what="the export")
 
 
 async def test_an_owner_finds_exports_and_verifies_what_happened(one: Served) -> None:

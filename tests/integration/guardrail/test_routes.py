@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,10 +11,11 @@ from litestar.di import Provide
 
 from aibox.core.errors import AIBoxError, error_body
 from aibox.core.turn import Principal, Turn, begin
-from aibox.guardrail import Guardrail
+from aibox.guardrail import Conversations, Guardrail
 from aibox.guardrail.routes import ROUTES
+from aibox.runtime.conversations import ConversationStore
 from tests.conftest import Kernel
-from tests.integration.guardrail.test_service import service
+from tests.integration.guardrail.test_service import service, user
 
 TENANT = uuid4()
 ANNA = Principal(kind="user", tenant=TENANT, id=uuid4(), pseudonym="p-anna")
@@ -34,9 +35,12 @@ async def client(kernel: Kernel) -> AsyncGenerator[httpx.AsyncClient]:
     async def provide() -> Guardrail:
         return guardrail
 
+    async def stored() -> Conversations:
+        return ConversationStore(kernel.db, guardrail)
+
     app = Litestar(
         ROUTES,
-        dependencies={"turn": Provide(turn), "guardrail": Provide(provide)},
+        dependencies={"turn": Provide(turn), "guardrail": Provide(provide), "conversations": Provide(stored)},
         exception_handlers={AIBoxError: _shown},
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=cast(Any, app)), base_url="http://aibox") as opened:
@@ -57,6 +61,16 @@ async def test_an_input_is_rewritten_with_tokens(client: httpx.AsyncClient) -> N
         "masked": 2,
         "flagged": False,
     }
+
+
+@pytest.mark.parametrize("route", ["input", "output"])
+async def test_a_text_that_is_tried_out_leaves_no_value_in_memory(client: httpx.AsyncClient, route: str) -> None:
+    answer = await client.post(f"/v1/guard/{route}", json={"content": "Mail a@x.org"})
+
+    assert answer.status_code == 200
+    app = cast(Any, client._transport).app
+    guardrail = await app.dependencies["guardrail"].dependency()
+    assert guardrail._vault._held == {}
 
 
 async def test_an_injection_is_blocked_and_nothing_is_rewritten(client: httpx.AsyncClient) -> None:
@@ -141,6 +155,28 @@ async def test_a_text_is_deidentified_looked_at_and_given_back(client: httpx.Asy
     assert elsewhere.status_code == 404
 
 
+async def test_a_conversation_of_anothers_is_none_to_deidentify_in(client: httpx.AsyncClient, kernel: Kernel) -> None:
+    store = ConversationStore(kernel.db, service(kernel))
+    own = await store.create(begin(ANNA))
+    bens = await store.create(user(TENANT, name="p-ben"))
+
+    async def status(conversation: UUID) -> int:
+        body = {"content": "Mail a@x.org", "conversation_id": str(conversation)}
+        return (await client.post("/v1/guard/deidentify", json=body)).status_code
+
+    assert [await status(own.id), await status(bens.id), await status(uuid4())] == [200, 404, 200]
+
+
+async def test_what_was_masked_is_let_go_on_request(client: httpx.AsyncClient) -> None:
+    where = {"conversation_id": str(uuid4())}
+    await client.post("/v1/guard/deidentify", json={"content": "Mail a@x.org", **where})
+
+    gone = await client.delete("/v1/guard/masked", params=where)
+
+    assert gone.status_code == 204
+    assert (await client.get("/v1/guard/masked", params=where)).json() == {"items": []}
+
+
 async def test_an_agents_policy_is_its_own(client: httpx.AsyncClient) -> None:
     await client.put("/v1/guard/policy", json={"agent_id": "a1", "topics": ["horses"]})
 
@@ -160,6 +196,15 @@ async def test_the_try_out_judges_by_the_policy_of_the_agent_that_is_named(clien
 
     assert (own["decision"], kiosk["decision"]) == ("allow", "block")
     assert kiosk["scanner_results"][0]["scanner_name"] == "ban_topics"
+
+
+@pytest.mark.parametrize("agent", ["a\x00", "a" * 201, "a\nb"])
+async def test_an_id_that_no_agent_can_have_is_refused(client: httpx.AsyncClient, agent: str) -> None:
+    tried = await client.post("/v1/guard/input", json={"content": "Hello", "scope": {"agent_id": agent}})
+    written = await client.put("/v1/guard/policy", json={"agent_id": agent})
+    read = [await client.get("/v1/guard/policy", params={name: agent}) for name in ("agent_id", "key_id")]
+
+    assert {answer.status_code for answer in (tried, written, *read)} == {400}
 
 
 async def test_a_policy_says_whether_pictures_are_read(client: httpx.AsyncClient) -> None:

@@ -31,9 +31,9 @@ ENGINE = Engine()
 
 
 def service(
-    kernel: Kernel, *, profile: Profile = "balanced", engine: Engine = ENGINE, seconds: float = 20.0
+    kernel: Kernel, *, profile: Profile = "balanced", engine: Engine = ENGINE, seconds: float = 20.0, **changes: Any
 ) -> GuardrailService:
-    settings = Settings(profile=profile, timeout_seconds=seconds)
+    settings = Settings(profile=profile, timeout_seconds=seconds, **changes)
     return GuardrailService(settings, db=kernel.db, keys=kernel.keys, log=kernel.log, engine=engine)
 
 

@@ -174,6 +174,46 @@ async def test_a_document_removed_while_it_is_read_does_not_come_back(embedded: 
     assert await embedded.kernel.connections.system.fetchval("SELECT count(*) FROM stores.point") == 0
 
 
+async def test_a_document_removed_and_cleared_away_while_it_is_embedded_leaves_no_passage(
+    embedded: House, anna: Turn
+) -> None:
+    added = await embedded.knowledge.add_text(anna, title="Gone", content="A sentence of some words here. " * 40)
+
+    steps: list[str] = []
+
+    async def remove_and_clear(model: str) -> None:
+        steps.append(model)
+        embedded.router.meanwhile = None
+        await embedded.knowledge.delete(again(anna), added.item.id)
+        await embedded.hurry()  # as another replica does, before this one has its vectors
+
+    embedded.router.meanwhile = remove_and_clear
+    await embedded.hurry()
+
+    assert len(steps) == 1
+    assert await embedded.kernel.connections.system.fetchval("SELECT count(*) FROM stores.point") == 0
+
+
+async def test_a_document_removed_while_the_index_is_built_anew_leaves_no_passage(embedded: House, anna: Turn) -> None:
+    item = await embedded.read(anna, "A sentence of some words here. " * 40)
+
+    steps: list[str] = []
+
+    async def remove_and_clear(model: str) -> None:
+        steps.append(model)
+        embedded.router.meanwhile = None
+        await embedded.knowledge.delete(again(anna), item.id)
+        await embedded.hurry()
+
+    embedded.router.model = "house/words-96"
+    embedded.router.meanwhile = remove_and_clear
+    await embedded.knowledge.index.keep_up(anna)
+    await embedded.hurry()
+
+    assert len(steps) == 1
+    assert await embedded.kernel.connections.system.fetchval("SELECT count(*) FROM stores.point") == 0
+
+
 async def test_an_archived_document_is_found_by_nobody_until_it_is_taken_out_again(one: House, anna: Turn) -> None:
     item = await one.read(anna, PUMP)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from uuid import uuid4
 
 import asyncpg
@@ -173,10 +173,64 @@ async def test_a_merge_of_what_is_not_there_changes_nothing(
     await service.store(turn, "I drink tea")
     router.answers = [answer]
 
-    with pytest.raises(BackendMalformed):
-        await service.consolidate()
+    assert await service.consolidate() == 0
 
     assert len(await service.list(turn)) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["I will not.", '{"merges": [{"numbers": [0, 1], "content": "I like jazz"}]}'],
+    ids=["unreadable", "says what another memory says"],
+)
+async def test_what_the_memories_of_one_make_of_a_model_does_not_end_the_night_for_others(
+    service: MemoryService, router: WordsRouter, answer: str
+) -> None:
+    people = [person(), person()]
+    for turn in people:
+        for content in ("I like jazz", "I live in Berlin", "I live in Berlin, Germany"):
+            await service.store(turn, content)
+    router.answers = [answer, '{"merges": [{"numbers": [0, 1], "content": "Lives in Berlin"}]}']
+
+    assert await service.consolidate() == 1
+
+    kept = sorted([len(await service.list(turn)) for turn in people])
+    assert kept == [2, 3]
+
+
+async def test_memories_of_who_switched_memory_off_are_shown_to_no_model_at_night(
+    service: MemoryService, router: WordsRouter
+) -> None:
+    turn = person()
+    await service.store(turn, "I live in Berlin")
+    await service.store(turn, "I live in Berlin, Germany")
+    await service.switch(turn, off=True)
+
+    assert await service.consolidate() == 0
+
+    assert router.asked == []
+
+
+@pytest.mark.parametrize("gone", ["erased", "deleted"])
+async def test_what_is_erased_while_it_is_still_being_indexed_leaves_no_vector(kernel: Kernel, gone: str) -> None:
+    reached, may_go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(WordsRouter):
+        async def embed(self, turn: Turn, texts: Sequence[str], *, model: str = "embedding") -> list[list[float]]:
+            reached.set()
+            await may_go_on.wait()
+            return await super().embed(turn, texts)
+
+    turn, word = person(), f"zebra{uuid4().hex}"
+    async with memories(kernel, Slow()) as service:
+        storing = asyncio.ensure_future(service.store(turn, f"my {word} is striped"))
+        await reached.wait()
+        (memory,) = await service.list(turn)
+        await (service.erase(turn) if gone == "erased" else service.delete(turn, memory.id))
+        may_go_on.set()
+        await storing
+
+    assert await holding(kernel, word) == []
 
 
 async def test_an_export_has_every_memory_with_its_history(service: MemoryService) -> None:
@@ -191,6 +245,23 @@ async def test_an_export_has_every_memory_with_its_history(service: MemoryServic
     assert [change.content for change in told.history] == ["I live in Berlin", "I live in Lisbon"]
 
 
+async def holding(kernel: Kernel, word: str) -> list[str]:
+    """The tables of the database in which a row has `word`."""
+    owner = await asyncpg.connect(kernel.urls.owner)
+    tables = await owner.fetch(
+        "SELECT format('%I.%I', n.nspname, c.relname) AS name"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+    )
+    found = [
+        row["name"]
+        for row in tables
+        if await owner.fetchval(f"SELECT EXISTS (SELECT 1 FROM {row['name']} x WHERE x::text LIKE $1)", f"%{word}%")
+    ]
+    await owner.close()
+    return found
+
+
 async def test_after_erasure_no_table_and_no_file_holds_the_words(
     service: MemoryService, kernel: Kernel, router: WordsRouter
 ) -> None:
@@ -200,20 +271,11 @@ async def test_after_erasure_no_table_and_no_file_holds_the_words(
     router.answers = ['{"memory": []}']
     await service.extract(turn, f"a raw message about {word}")
 
+    assert {"memory.memory", "memory.history", "stores.point"} <= set(await holding(kernel, word))
+
     assert await service.erase(turn) == 1
 
-    owner = await asyncpg.connect(kernel.urls.owner)
-    tables = await owner.fetch(
-        "SELECT schemaname s, tablename t FROM pg_tables WHERE schemaname IN ('memory', 'vectors')"
-    )
-    assert {"memory", "history"} <= {row["t"] for row in tables}
-    for row in tables:
-        found = await owner.fetchval(
-            f'SELECT count(*) FROM "{row["s"]}"."{row["t"]}" x WHERE x::text LIKE $1', f"%{word}%"
-        )
-        assert found == 0, row
-        await owner.execute(f'VACUUM FULL "{row["s"]}"."{row["t"]}"')
-    await owner.close()
+    assert await holding(kernel, word) == []
     files = [file for file in (kernel.folder / "mem0").rglob("*") if file.is_file()]
     assert not [file for file in files if word.encode() in file.read_bytes()]
 

@@ -129,8 +129,8 @@ async def test_a_stated_preference_is_recalled_for_a_later_question(memories: Me
 
     assert [memory.content for memory in kept] == ["I prefer vegetarian food."]
     assert recalled.memories[0].content == "I prefer vegetarian food."
-    assert recalled.context.startswith("<memory-context>\n")
-    assert "(preference): I prefer vegetarian food." in recalled.context
+    assert memories.context(recalled.lines).startswith("<memory-context>\n")
+    assert "(preference): I prefer vegetarian food." in memories.context(recalled.lines)
     assert not recalled.degraded
     (operation,) = await operations(kernel, later)
     assert (operation["op"], operation["count"]) == ("recall", len(recalled.memories))
@@ -156,7 +156,7 @@ async def test_another_users_memory_is_not_found(memories: MemoryService) -> Non
     secret = await memories.store(anna, "I am planning a surprise party for Ben.")
 
     for other in (ben, stranger):
-        assert (await memories.recall(other, "surprise party for Ben")).context == ""
+        assert (await memories.recall(other, "surprise party for Ben")).lines == ()
         assert await memories.search(other, "surprise party") == []
         assert await memories.list(other) == []
         for act in (
@@ -309,7 +309,7 @@ async def test_recall_keeps_to_limit_and_budget(kernel: Kernel, vectors: Vectors
         recalled = await memories.recall(turn, "tea")
 
     assert 2 <= len(recalled.memories) <= 3
-    assert len(recalled.context) < 400 * 3.5
+    assert len(memories.context(recalled.lines)) < 400 * 3.5
 
 
 async def test_recall_before_mem0_is_loaded_waits_for_it(

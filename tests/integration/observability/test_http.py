@@ -17,6 +17,7 @@ import pytest
 from aibox.core.connections import Urls
 from aibox.observability import Price
 from tests.conftest import new_database
+from tests.stub_upstream import says
 from tests.system import Served, served
 
 BASE = "/v1/admin/observability"
@@ -34,6 +35,19 @@ async def one(cluster: Urls, scratch: Path) -> AsyncGenerator[Served]:
     async with new_database(cluster) as urls, served(urls, Path(tempfile.mkdtemp(dir=scratch))) as running:
         await running.system.catalogue.set_price(running.turn, "ok", PRICE)
         yield running
+
+
+async def test_what_a_provider_says_of_an_end_stands_in_no_event_unless_it_is_a_word(one: Served) -> None:
+    said = {"index": 0, "delta": {}, "finish_reason": "Ada Lovelace asked for it"}
+    one.stub.next_frames = [[*says("Hello.")[:-1], {**says("Hello.")[-1], "choices": [said]}]]
+
+    answer = await one.client.post("/v1/chat/completions", json=asking(stream=True))
+
+    assert answer.status_code == 200
+    (ended,) = [
+        event for event in await one.events(answer.headers["x-aibox-turn-id"]) if event["type"] == "model_response"
+    ]
+    assert ended["body"]["finish_reason"] == "other"
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from aibox.observability.otlp import encode
 from aibox.observability.traces import Happened, trace_of
 
 TURN = UUID(int=(1_700_000_000_000 << 80) | (7 << 76) | (2 << 62) | 5)
@@ -44,6 +45,19 @@ def test_a_call_without_an_end_lasts_as_long_as_the_turn_so_far() -> None:
 def test_a_verdict_began_as_long_ago_as_it_took() -> None:
     trace = trace_of(TURN, [happened("guardrail_verdict", 30, duration_ms=12, decision="allow")])
     assert (trace.spans[1].start_us, trace.spans[1].end_us) == (18_000, 30_000)
+
+
+def test_a_verdict_says_what_was_judged_and_what_came_of_it() -> None:
+    said = {"direction": "input", "decision": "rewrite", "texts": 3, "untrusted": 3, "masked": 1, "flagged": True}
+    trace = trace_of(TURN, [happened("guardrail_verdict", 30, **said)])
+    assert trace.spans[1].attributes == said
+
+
+def test_what_another_program_calls_its_acts_goes_to_no_collector() -> None:
+    events = [happened("external.ada_lovelace_left", 1), happened("question.asked", 2)]
+    sent = encode([trace_of(TURN, events)])
+    assert b"lovelace" not in sent
+    assert [b'"name":"external"' in sent, b'"name":"question.asked"' in sent] == [True, True]
 
 
 def test_members_that_are_not_listed_are_never_shown() -> None:

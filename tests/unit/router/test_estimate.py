@@ -1,11 +1,12 @@
 """What a request may use at most, read from any dialect."""
 
+import itertools
 import json
 from typing import Any
 
 import pytest
 
-from aibox.router.estimate import ATTACHED_TOKENS, Estimate, estimate
+from aibox.router.estimate import ATTACHED_TOKENS, MOST, Estimate, estimate
 
 
 def of(body: dict[str, Any]) -> Estimate:
@@ -41,7 +42,25 @@ def test_the_requests_own_limit_is_the_output(name: str) -> None:
     assert of({name: 77, "n": 3}) == Estimate(of({name: 77, "n": 3}).input_tokens, 77, 3)
 
 
-@pytest.mark.parametrize("limit", [None, 0, -5, "many", True, 1.5])
+def test_of_several_limits_the_largest_is_reserved_for_a_provider_reads_only_its_own() -> None:
+    for names in itertools.permutations(("max_tokens", "max_completion_tokens", "max_output_tokens")):
+        assert of(dict(zip(names, (1, 9000, 1), strict=True))).output_tokens == 9000
+
+
+def test_a_limit_beyond_all_numbers_is_the_largest() -> None:
+    found = of({"max_tokens": 10**30, "n": 10**30})
+
+    assert (found.output_tokens, found.choices) == (MOST, MOST)
+
+
+@pytest.mark.parametrize("limit", [8, 8.0, "8"])
+def test_a_limit_counts_however_the_number_is_written(limit: object) -> None:
+    found = of({"max_tokens": limit, "n": limit})
+
+    assert (found.output_tokens, found.choices) == (8, 8)
+
+
+@pytest.mark.parametrize("limit", [None, 0, -5, "many", True, 1.5, "²", "-8", float("inf")])
 def test_a_limit_that_is_none_is_no_limit(limit: object) -> None:
     assert of({"max_tokens": limit, "n": limit}).output_tokens is None
     assert of({"max_tokens": limit, "n": limit}).choices == 1

@@ -1,6 +1,7 @@
 // How sessions, keys and times are called on the account's pages.
 import type { AccountSession, ApiKey, Scope } from "./queries";
 
+/** The scopes that a route asks for. A key may have others, for parts that are not there yet: they open nothing. */
 export const SCOPES: { scope: Scope; label: string; about: string }[] = [
   { scope: "chat", label: "Chat", about: "AIBox’s own chat: ask, and read one’s conversations." },
   {
@@ -10,8 +11,6 @@ export const SCOPES: { scope: Scope; label: string; about: string }[] = [
   },
   { scope: "memory", label: "Memory", about: "Read and change what is remembered." },
   { scope: "knowledge", label: "Knowledge", about: "Read and change documents." },
-  { scope: "agents", label: "Agents", about: "Run agents." },
-  { scope: "sandbox", label: "Sandbox", about: "Run code in a sandbox." },
   { scope: "audit:read", label: "Receipts", about: "Read receipts and the audit log." },
   { scope: "audit:write", label: "Reports", about: "Report acts of other programs to the audit log." },
   { scope: "erase", label: "Erase", about: "Erase what people said, for good. Give it to nothing else." },

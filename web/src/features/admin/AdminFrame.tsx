@@ -3,15 +3,17 @@ import { Link, Navigate, Outlet, useLocation, useNavigate } from "@tanstack/reac
 import { ArrowLeft } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTitle } from "../../app/MemberPage";
+import { cx } from "../../ui/cx";
 import { Wordmark } from "../../ui/Logo";
 import { Notice } from "../../ui/Notice";
 import { Select } from "../../ui/Select";
 import { useMe } from "../auth/session";
 import { AccountMenu } from "../sessions/AccountMenu";
-import { type AdminEntry, type AdminPermission, entriesFor, mayAdmin } from "./entries";
+import { type AdminEntry, type AdminPermission, entriesFor, isOn, mayAdmin } from "./entries";
 
 export function AdminFrame() {
   const entries = entriesFor(useMe());
+  const { pathname } = useLocation();
   return (
     <div className="flex h-full flex-col md:flex-row">
       <nav aria-label="Administration" className="hidden w-60 shrink-0 flex-col border-r border-line md:flex">
@@ -33,7 +35,12 @@ export function AdminFrame() {
             <li key={entry.to}>
               <Link
                 to={entry.to}
-                className="flex h-9 items-center gap-2.5 rounded-lg px-3 hover:bg-sunken [&.active]:bg-accent-soft [&.active]:font-medium"
+                // A page that belongs to an entry and stands elsewhere is its own for whoever hears the list, too.
+                aria-current={isOn(entry, pathname) ? "page" : undefined}
+                className={cx(
+                  "flex h-9 items-center gap-2.5 rounded-lg px-3 hover:bg-sunken [&.active]:bg-accent-soft [&.active]:font-medium",
+                  isOn(entry, pathname) && "active",
+                )}
               >
                 <entry.icon aria-hidden className="size-4 text-ink-3 [.active>&]:text-accent" />
                 {entry.label}
@@ -54,7 +61,7 @@ export function AdminFrame() {
 function PhoneBar({ entries }: { entries: AdminEntry[] }) {
   const { pathname } = useLocation();
   const navigate = useNavigate();
-  const current = entries.find((entry) => pathname.startsWith(entry.to));
+  const current = entries.find((entry) => isOn(entry, pathname));
   return (
     <div className="flex h-14 shrink-0 items-center gap-2 border-b border-line px-3 md:hidden">
       <Link

@@ -28,11 +28,19 @@ export interface AdminEntry {
   label: string;
   icon: LucideIcon;
   permission: AdminPermission;
+  /** A page of its own that belongs to it, at another address. */
+  also?: string;
 }
 
 export const adminEntries: AdminEntry[] = [
   { to: "/admin/users", label: "People", icon: Users, permission: "manage_users" },
-  { to: "/admin/roles", label: "Roles", icon: KeySquare, permission: "manage_roles" },
+  {
+    to: "/admin/roles",
+    label: "Roles",
+    icon: KeySquare,
+    permission: "manage_roles",
+    also: "/admin/new-role",
+  },
   { to: "/admin/sign-in-services", label: "Sign-in services", icon: LogIn, permission: "manage_roles" },
   { to: "/admin/tenants", label: "Tenants", icon: Building2, permission: "manage_tenants" },
   { to: "/admin/inference", label: "Inference", icon: Cpu, permission: "manage_providers" },
@@ -46,6 +54,11 @@ export function mayAdmin({ permissions }: Me, permission: AdminPermission): bool
   return typeof admin === "object" && admin !== null && permission in admin
     ? (admin as Record<string, unknown>)[permission] === true
     : false;
+}
+
+/** Whether the page at `pathname` is the entry's own, or one below it. */
+export function isOn({ to, also }: AdminEntry, pathname: string): boolean {
+  return [to, also].some((path) => path === pathname || pathname.startsWith(`${path}/`));
 }
 
 /** The entries that this person may open. */

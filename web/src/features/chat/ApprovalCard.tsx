@@ -55,7 +55,7 @@ export function ApprovalCard({ tool, approval, onAnswer }: ApprovalCardProps) {
         {!editing && <Wanted tool={tool} given={approval.arguments} />}
         {isClosed && (
           <Notice kind="info" className="mt-3" title="It is too late to answer">
-            This was decided in another window, or the time for it is over.
+            {error.message}
           </Notice>
         )}
         {failure && <Failure className="mt-3" title="Your answer was not taken" error={failure} />}

@@ -42,15 +42,6 @@ export function TryOut() {
         </Select>
       }
     >
-      <Field
-        className="mb-4 max-w-xs"
-        label="Id of an agent"
-        hint="Empty: your own chats."
-        autoComplete="off"
-        spellCheck={false}
-        value={agent}
-        onChange={(event) => setAgent(event.target.value)}
-      />
       <div className="grid gap-4 lg:grid-cols-2">
         <TextArea
           label="Text to judge"
@@ -78,6 +69,15 @@ export function TryOut() {
           )}
         </div>
       </div>
+      <Field
+        className="mt-4 max-w-xs"
+        label="Id of an agent"
+        hint="By whose policy it is judged; empty: that of your own chats."
+        autoComplete="off"
+        spellCheck={false}
+        value={agent}
+        onChange={(event) => setAgent(event.target.value)}
+      />
     </Panel>
   );
 }

@@ -157,10 +157,10 @@ function DocumentRow({ document, onOpen }: { document: Document; onOpen: () => v
     document.stage === "indexed" ? passageCount(document.chunks) : "",
     bytesText(document.size),
     dayText(document.created_at),
-  ];
+  ].filter(Boolean);
   return (
     <li data-testid="document" className="relative px-4 py-3 hover:bg-sunken/40">
-      <div className="flex items-start gap-3">
+      <div className="flex items-start gap-x-3 gap-y-1.5 max-sm:flex-wrap">
         <Icon aria-hidden className="mt-1 size-4 shrink-0 text-ink-3" />
         <div className="min-w-0 flex-1">
           <button
@@ -170,9 +170,16 @@ function DocumentRow({ document, onOpen }: { document: Document; onOpen: () => v
           >
             {document.title}
           </button>
-          <p className="text-sm text-ink-3">{facts.filter(Boolean).join(" · ")}</p>
+          <p className="flex flex-wrap gap-x-1.5 text-sm text-ink-3">
+            {facts.map((fact, n) => (
+              <span key={fact} className="whitespace-nowrap">
+                {n > 0 && "· "}
+                {fact}
+              </span>
+            ))}
+          </p>
         </div>
-        <div className="flex shrink-0 flex-wrap justify-end gap-1.5">
+        <div className="flex shrink-0 flex-wrap justify-end gap-1.5 empty:hidden max-sm:basis-full max-sm:justify-start max-sm:pl-7">
           {document.visibility_mode !== "private" && (
             <Badge>{visibilityWords[document.visibility_mode].label}</Badge>
           )}

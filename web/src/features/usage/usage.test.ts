@@ -178,6 +178,21 @@ describe("a waterfall", () => {
     expect(detailOf(span)).toBe("openai/gpt-4o");
   });
 
+  test("a verdict says what was judged", () => {
+    const verdict = (attributes: TraceSpan["attributes"]) =>
+      detailOf({ ...span, kind: "guardrail", attributes });
+    expect(verdict({ direction: "input", texts: 1, untrusted: 0, decision: "allow" })).toBe(
+      "1 message, allow",
+    );
+    expect(verdict({ direction: "input", texts: 3, untrusted: 3, decision: "allow", flagged: true })).toBe(
+      "3 texts that were read, allow, flagged",
+    );
+    expect(verdict({ direction: "input", texts: 3, untrusted: 1, decision: "rewrite", masked: 2 })).toBe(
+      "2 messages and 1 text that was read, rewrite, 2 masked",
+    );
+    expect(verdict({ direction: "output", texts: 1, decision: "block" })).toBe("the answer, block");
+  });
+
   test("a moment at the very end is still seen, inside the frame", () => {
     const { left, width, isMoment } = barOf({ ...span, start_us: 1_000_000, end_us: 1_000_000 }, trace);
     expect(isMoment).toBe(true);

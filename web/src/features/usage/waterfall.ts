@@ -33,9 +33,29 @@ export function factsOf(span: TraceSpan): string[] {
 
 /** The few words beside a span's name. */
 export function detailOf({ attributes }: TraceSpan): string {
-  const { provider, model, decision, masked, outcome, tool, op, code } = attributes;
+  const { provider, model, decision, masked, flagged, outcome, tool, op, code } = attributes;
   if (provider && model) return `${provider}/${model}`;
-  const said = [decision, tool, op, outcome, code].filter((value) => typeof value === "string");
+  const said = [judgedOf(attributes), decision, tool, op, outcome, code].filter(
+    (value) => typeof value === "string" && value !== "",
+  );
   if (typeof masked === "number" && masked > 0) said.push(`${masked} masked`);
+  if (flagged === true) said.push("flagged");
   return said.join(", ");
+}
+
+/** What the guardrail judged: a person's words, what was read for them, or the answer. */
+function judgedOf({ direction, texts, untrusted }: TraceSpan["attributes"]): string {
+  if (direction === "output") return "the answer";
+  if (direction !== "input") return "";
+  const all = Number(texts ?? 1);
+  const foreign = Number(untrusted ?? 0);
+  const parts = [
+    textsOf(all - foreign, "message"),
+    textsOf(foreign, "text that was read", "texts that were read"),
+  ];
+  return parts.filter(Boolean).join(" and ");
+}
+
+function textsOf(count: number, one: string, many = `${one}s`): string {
+  return count > 0 ? `${count} ${count === 1 ? one : many}` : "";
 }
