@@ -198,8 +198,8 @@ def test_a_turn_opens_as_a_waterfall_and_as_a_receipt(page: Page, one: Installat
     page.goto(f"{one.url}/admin/usage?tab=traces")
     page.get_by_test_id("turn-row").first.get_by_role("link").click()
     expect(page.get_by_test_id("waterfall")).to_contain_text("stub/ok", timeout=WAIT_MS)
-    expect(page.get_by_test_id("waterfall")).to_contain_text("1 message, allow")
-    expect(page.get_by_test_id("waterfall")).to_contain_text("the answer, allow")
+    expect(page.get_by_test_id("waterfall")).to_contain_text("1 message, passed")
+    expect(page.get_by_test_id("waterfall")).to_contain_text("the answer, passed")
     page.get_by_role("button", name="Receipt").click()
     expect(page.get_by_test_id("receipt-verdict")).to_have_text("Verified", timeout=WAIT_MS)
 

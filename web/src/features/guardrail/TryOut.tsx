@@ -28,7 +28,7 @@ export function TryOut() {
   return (
     <Panel
       title="Try it out"
-      about="Judged by the saved policy, as it holds for your own chats or for an agent. No model is asked."
+      about="Judged by the saved policy, as it holds for your own chats or for an agent. It is shown to no chat model."
       actions={
         <Select
           label="Direction"

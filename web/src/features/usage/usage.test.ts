@@ -182,15 +182,15 @@ describe("a waterfall", () => {
     const verdict = (attributes: TraceSpan["attributes"]) =>
       detailOf({ ...span, kind: "guardrail", attributes });
     expect(verdict({ direction: "input", texts: 1, untrusted: 0, decision: "allow" })).toBe(
-      "1 message, allow",
+      "1 message, passed",
     );
     expect(verdict({ direction: "input", texts: 3, untrusted: 3, decision: "allow", flagged: true })).toBe(
-      "3 texts that were read, allow, flagged",
+      "3 texts that were read, passed, flagged",
     );
     expect(verdict({ direction: "input", texts: 3, untrusted: 1, decision: "rewrite", masked: 2 })).toBe(
-      "2 messages and 1 text that was read, rewrite, 2 masked",
+      "2 messages and 1 text that was read, rewritten, 2 masked",
     );
-    expect(verdict({ direction: "output", texts: 1, decision: "block" })).toBe("the answer, block");
+    expect(verdict({ direction: "output", texts: 1, decision: "block" })).toBe("the answer, blocked");
   });
 
   test("a moment at the very end is still seen, inside the frame", () => {

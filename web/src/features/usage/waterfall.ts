@@ -35,13 +35,16 @@ export function factsOf(span: TraceSpan): string[] {
 export function detailOf({ attributes }: TraceSpan): string {
   const { provider, model, decision, masked, flagged, outcome, tool, op, code } = attributes;
   if (provider && model) return `${provider}/${model}`;
-  const said = [judgedOf(attributes), decision, tool, op, outcome, code].filter(
+  const judged = judgedOf(attributes);
+  const said = [judged, judged === "" ? decision : DECIDED[String(decision)], tool, op, outcome, code].filter(
     (value) => typeof value === "string" && value !== "",
   );
   if (typeof masked === "number" && masked > 0) said.push(`${masked} masked`);
   if (flagged === true) said.push("flagged");
   return said.join(", ");
 }
+
+const DECIDED: Record<string, string> = { allow: "passed", rewrite: "rewritten", block: "blocked" };
 
 /** What the guardrail judged: a person's words, what was read for them, or the answer. */
 function judgedOf({ direction, texts, untrusted }: TraceSpan["attributes"]): string {
