@@ -8,7 +8,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STATIC := aibox/gateway/static/index.html
 UV := $(BIN)/uv pip install --quiet --require-hashes
-PARALLEL ?= -n logical --dist loadfile
+# One more than there are cores: tests wait for disks and clocks about half of their time.
+PARALLEL ?= -n $(shell expr $$(nproc) + 1) --dist loadfile
 # The tests start hundreds of processes: each would compile all that it imports where somebody set this.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
@@ -112,7 +113,7 @@ def _of_litestar(error: HTTPException) -> AIBoxError:
     if error.status_code == 400:
         return BadRequest("The body is not valid JSON.")
     if error.status_code >= 500:
-        return Internal()
+        return _misplaced(error) or Internal()
     return _BY_STATUS.get(error.status_code, BadRequest)()
 
 
@@ -122,6 +123,14 @@ def _validation(error: ValidationException) -> AIBoxError:
     if any("unknown field" in item.get("message", "") for item in extra):
         return UnknownField(fields=fields)
     return ValidationFailed(fields=fields or [{"field": "", "error": error.detail.partition(" for path")[0]}])
+
+
+def _misplaced(error: HTTPException) -> AIBoxError | None:
+    """Litestar takes a wrong value for a bug of ours where a member of the body is called as a dependency is."""
+    sentence, _, place = str(error.__cause__).partition(" - at `$.data.")
+    if not place or not isinstance(error.__cause__, msgspec.ValidationError):
+        return None
+    return ValidationFailed(fields=[{"field": place.rstrip("`"), "error": sentence}])
 
 
 def _field(item: dict[str, Any]) -> dict[str, str]:

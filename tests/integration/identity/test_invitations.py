@@ -362,3 +362,22 @@ async def _execute(house: House, statement: str, *arguments: object) -> None:
     owner = await asyncpg.connect(house.kernel.urls.owner)
     await owner.execute(statement, *arguments)
     await owner.close()
+
+
+@pytest.mark.parametrize(
+    ("roles", "field", "error"),
+    [
+        (None, "roles", "Expected `array`, got `null`"),
+        (30029202, "roles", "Expected `array`, got `int`"),
+        ([None], "roles[0]", "Expected `str`, got `null`"),
+    ],
+)
+async def test_a_wrong_value_of_a_member_that_is_called_as_a_dependency_is_the_callers(
+    house: House, roles: object, field: str, error: str
+) -> None:
+    """Litestar calls it a bug of ours, for `roles` is also the name of a service."""
+    await house.person("ada", "owner")
+    async with house.browser("ada") as page:
+        answer = await page.post(INVITATIONS, json={**GRACE, "roles": roles})
+    assert code_of(answer) == (422, "validation_failed")
+    assert answer.json()["fields"] == [{"field": field, "error": error}]
